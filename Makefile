@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+# netpold. `make help` lists the targets. Everything built goes to $(BUILD); nothing is written elsewhere.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+# The toolchain of the environment is used when it names one; make's own default "cc" is not.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+BUILD ?= build
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+VERSION := $(shell cat VERSION)
+COMMIT := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Werror
+CFLAGS ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -D_FORTIFY_SOURCE=$(if $(SAN),0,2) -Isrc -Iinclude
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) -fno-common -fstack-protector-strong -fPIE $(SAN_FLAGS)
+ALL_LDFLAGS = $(LDFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SAN_FLAGS)
+ifneq ($(SAN),)
+SAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+# Modules and their order come from the layer law. $(BUILD)/layers.mk: for each module, the modules it may stand on.
+include $(BUILD)/layers.mk
+$(BUILD)/layers.mk: src/layers scripts/layers.awk
+	@mkdir -p $(@D)
+	@awk -f scripts/layers.awk src/layers > $@
+
+LIBS_json := -lcjson
+LIBS_yaml := -lyaml
+LIBS_http := -lcurl
+LIBS_netlink := -lmnl
+LIBS_sets :=
+LIBS_xtables := -lip4tc -lip6tc
+LIBS_web := -lmicrohttpd
+
+srcs = $(sort $(wildcard src/$(1)/*.c src/$(1)/*/*.c))
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+libs_of = $(foreach m,$(1),$(LIBS_$(m)))
+archives = $(foreach m,$(1),$(BUILD)/lib/$(m).a)
+# Link line: everything a module stands on, in a group, then the libraries behind its doors.
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(1) -Wl,--start-group $(call archives,$(2)) $(3) -Wl,--end-group $(call libs_of,$(2))
+
+PROGRAMS := $(patsubst cmd/%/,%,$(wildcard cmd/*/))
+all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build netpold and netpolctl into build/
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+# The version stands in one object, remade when the commit changes and only then.
+$(BUILD)/version.stamp: force
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
+$(BUILD)/obj/src/base/version.o: $(BUILD)/version.stamp
+$(BUILD)/obj/src/base/version.o: CPPFLAGS += -DNETPOL_VERSION='"$(VERSION)"' -DNETPOL_COMMIT='"$(COMMIT)"'
+
+define module_rules
+$(BUILD)/lib/$(1).a: $(call objs,$(call srcs,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(call say,AR,$$@)$$(AR) rcsD $$@ $$(filter %.o,$$^)
+endef
+$(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
+
+define program_rules
+$(BUILD)/$(1): $(call objs,$(sort $(wildcard cmd/$(1)/*.c))) $(call archives,$(CLOSURE_cmd))
+	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_cmd))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
+
+# ---- tests ---------------------------------------------------------------------------------------------------------
+# tests/unit/<module>/test_*.c links with that module and what it stands on; tests/property and tests/kernel helpers with
+# everything below cmd. tests/support/*.c is one archive that each of them may use.
+SUPPORT := $(BUILD)/lib/test-support.a
+$(SUPPORT): $(call objs,$(sort $(wildcard tests/support/*.c)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcsD $@ $(filter %.o,$^)
+$(BUILD)/obj/tests/%.o: CPPFLAGS += -Itests
+
+UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*/test_*.c)))
+PROPERTY := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/property/test_*.c)))
+TOOLS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/tools/*.c)))
+unit_module = $(word 4,$(subst /, ,$(patsubst $(BUILD)/%,x/%,$(1))))
+define unit_rules
+$(1): $(patsubst $(BUILD)/tests/%,$(BUILD)/obj/tests/%.o,$(1)) $(SUPPORT) $(call archives,$(CLOSURE_$(2)))
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_$(2)),$(SUPPORT)) -lcmocka -lm
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rules,$(t),$(call unit_module,$(t)))))
+$(foreach t,$(PROPERTY) $(TOOLS),$(eval $(call unit_rules,$(t),cmd)))
+
+tests-build: $(UNIT) $(PROPERTY) $(TOOLS)
+test: deps ## everything that proves: lint-free build, unit, golden, property, sanitizers, kernel
+	$(Q)$(MAKE) --no-print-directory test-run
+test-run: all tests-build
+	$(Q)BUILD=$(BUILD) tests/run all
+check: tests-build all ## unit, golden and property tests of the present build only (fast)
+	$(Q)BUILD=$(BUILD) tests/run quick
+check-kernel: tests-build all ## kernel tests with real packets only
+	$(Q)BUILD=$(BUILD) tests/run kernel
+
+# ---- quality -------------------------------------------------------------------------------------------------------
+C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+format: ## rewrite the sources in the one format
+	$(Q)clang-format -i $(C_FILES)
+lint: deps ## layer law, format, banned calls, headers, shell scripts, man pages, clang build
+	$(Q)BUILD=$(BUILD) tests/lint/run
+
+# ---- use -----------------------------------------------------------------------------------------------------------
+demo: deps ## enforce real policies on real packets between network namespaces, show it, clean up
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe
+	$(Q)BUILD=$(BUILD) scripts/demo
+deps: ## install what is missing (apt; says what dnf and apk systems need)
+	$(Q)scripts/deps
+install: all ## install to $(DESTDIR)$(PREFIX)
+	install -Dm755 $(BUILD)/netpold $(DESTDIR)$(SBINDIR)/netpold
+	install -Dm755 $(BUILD)/netpolctl $(DESTDIR)$(BINDIR)/netpolctl
+	ln -sf netpolctl $(DESTDIR)$(BINDIR)/kubectl-netpol
+	for page in docs/man/*.[1-8]; do install -Dm644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	install -Dm644 scripts/completion.bash $(DESTDIR)$(COMPDIR)/netpolctl
+	ln -sf netpolctl $(DESTDIR)$(COMPDIR)/netpold
+clean: ## remove build/
+	rm -rf build
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+force:
+.PHONY: all tests-build test test-run check check-kernel format lint demo deps install clean help force
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

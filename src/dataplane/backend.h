@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A dataplane backend: brings a kernel (or a memory model of one) in step with a ruleset. One const table of functions
+// a backend; the same contract tests run over all of them.
+//
+// apply order (DESIGN 5.4), the invariant of the whole project: create and fill sets, add members → one table commit a
+// family (IPv4, then IPv6) → remove stale members → destroy stale sets. Nothing is written when nothing differs. Only
+// chains and sets with our prefixes, and our jumps, are ever touched.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ruleset/ruleset.h"
+
+struct backend;
+
+struct backend_options {
+    // Called before and after every kernel write with a stable name of the step ("set-create", "set-add", "commit",
+    // "set-del", "set-destroy", …): the crash tests kill the process here. NULL in production.
+    void (*step)(const char *what, bool after, void *arg);
+    void *step_arg;
+    const char *lock_path;  // NULL: $XTABLES_LOCKFILE, else /run/xtables.lock
+    unsigned lock_wait_ms;  // 0: 5000
+};
+
+struct apply_report {
+    size_t sets_created, sets_destroyed, members_added, members_removed;
+    size_t chains_created, chains_rewritten, chains_deleted;
+    size_t hooks_written;  // jumps put (back) in place, duplicates removed included
+    size_t commits;        // table commits, all families
+    size_t writes;         // kernel writes in all; 0: nothing differed
+};
+
+struct backend_ops {
+    const char *name;
+    // What the kernel lacks, as a clear error: which module to load, which right is missing. 0 when usable.
+    int (*probe)(struct err *err);
+    int (*open)(const struct backend_options *options, struct backend **ret, struct err *err);
+    // What of ours is in the kernel now, decoded. Rules of ours that cannot be decoded come back as rules that equal
+    // none. Does not create anything (a legacy table that does not exist yet stays so).
+    int (*snapshot)(struct backend *backend, struct ruleset **ret, struct err *err);
+    // Make it so. have: what the kernel is known to hold in its *sets* (the ruleset of the last successful apply);
+    // NULL: read it back first. Chains and jumps are always compared with the kernel. On failure the kernel holds the
+    // old rules, or rules that allow no more than old and new together; call again with have = NULL.
+    int (*apply)(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
+                 struct apply_report *ret, struct err *err);
+    // Remove everything of ours: jumps, chains, sets.
+    int (*purge)(struct backend *backend, struct apply_report *ret, struct err *err);
+    void (*close)(struct backend *backend);
+};
+struct backend {
+    const struct backend_ops *ops;
+};
+
+extern const struct backend_ops backend_legacy;
+extern const struct backend_ops backend_memory;
+// "legacy", "memory" or "auto"; NULL when there is none of that name.
+const struct backend_ops *backend_find(const char *name);

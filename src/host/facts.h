@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Facts of a node as plain data: an input of the compiler, with JSON in and out (`netpold --print-facts`, `--facts
+// FILE`), so that an offline rendering equals the daemon's byte for byte. Reading them from the kernel is facts_read.h.
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "model/address.h"
+#include "model/packet.h"
+
+struct facts_interface {
+    char name[PACKET_IFACE];
+    char kind[16];                    // rtnetlink IFLA_INFO_KIND: "bridge", "veth", "vxlan", …; "" none
+    char master[PACKET_IFACE];        // the bridge it is a port of; "" none
+    const struct address *addresses;  // sorted
+    size_t n_addresses;
+};
+
+struct facts_route {
+    struct prefix prefix;
+    char device[PACKET_IFACE];
+};
+
+enum facts_switch { FACTS_UNKNOWN, FACTS_OFF, FACTS_ON };
+
+struct facts {
+    const struct facts_interface *interfaces;  // sorted by name
+    size_t n_interfaces;
+    const struct facts_route *routes;  // unicast routes of the main table; sorted by prefix, then device
+    size_t n_routes;
+    // net.bridge.bridge-nf-call-ip[6]tables; FACTS_OFF also when br_netfilter is not loaded.
+    enum facts_switch bridge_nf[FAMILY_COUNT];
+    bool ipvs;  // an interface named kube-ipvs0 exists: its addresses are VIPs, not the node's own
+    struct arena arena;
+};
+
+void facts_free(struct facts *facts);
+CLEANUP_DEFINE(struct facts, facts_free);
+// No interface, no route, switches unknown.
+NODISCARD int facts_new(struct facts **ret, struct err *err);
+
+NODISCARD int facts_parse_json(const char *text, size_t len, const char *file, struct facts **ret, struct err *err);
+void facts_render_json(const struct facts *facts, struct buf *out);
+bool facts_equal(const struct facts *a, const struct facts *b);
+
+// The interface that a pod's address is behind: the device of the longest route prefix that holds it, default routes
+// not counted; NULL when there is none. A bridge is the bridge itself, not its port.
+const struct facts_interface *facts_pod_interface(const struct facts *facts, const struct address *address);
+// Whether the address is one of the node's own (VIPs of kube-ipvs0 are not).
+bool facts_is_own_address(const struct facts *facts, const struct address *address);
+const struct facts_interface *facts_interface(const struct facts *facts, const char *name);

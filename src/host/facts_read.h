@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Facts read from this network namespace: rtnetlink dumps and /proc/sys; and a subscription to their changes.
+#pragma once
+
+#include "base/err.h"
+#include "host/facts.h"
+
+NODISCARD int facts_read(struct facts **ret, struct err *err);
+// A non-blocking rtnetlink socket subscribed to links, addresses and routes of both families; readable means: read
+// facts again (drain it with facts_monitor_drain first). The caller closes it.
+NODISCARD int facts_monitor_open(int *ret_fd, struct err *err);
+// Reads everything pending; true when something relevant changed (or messages were lost).
+bool facts_monitor_drain(int fd);
