@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the verbs judge: files, or the live cluster; then what-if changes. Findings go to stderr, one line each.
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "base/loop.h"
+#include "decode/decode.h"
+#include "netpolctl.h"
+#include "read_file.h"
+#include "source/files.h"
+#include "source/kubeconfig.h"
+#include "source/source.h"
+
+enum { CLUSTER_TIMEOUT_MS = 60000 };
+
+static size_t print_findings(const struct diagnostics *diagnostics)
+{
+    for (size_t i = 0; i < diagnostics->list.n; i++) {
+        const struct diagnostic *d = &diagnostics->list.v[i];
+        struct buf BUF_CLEANUP line = {0};
+        diagnostic_format(d, &line);
+        (void)fprintf(stderr, "netpolctl: %s: %s\n", diagnostic_level_name(d->level), line.data ? line.data : "");
+    }
+    size_t findings = diagnostics->counts[DIAGNOSTIC_LOST] + diagnostics->counts[DIAGNOSTIC_PARTIAL];
+    size_t total = findings + diagnostics->counts[DIAGNOSTIC_WARNING];
+    if (total > diagnostics->list.n) {
+        (void)fprintf(stderr, "netpolctl: … and %zu more findings\n", total - diagnostics->list.n);
+    }
+    return findings;
+}
+
+static int load_files(const struct cli_list *paths, struct state *state, size_t *findings, struct err *err)
+{
+    CLEANUP(files_free) struct files *files = NULL;
+    struct files_report report = {0};
+    if (files_new(paths->v, paths->n, &files, err) < 0) {
+        return -1;
+    }
+    if (files_scan(files, /* lenient= */ true, state, &report, err) < 0) {
+        return -1;
+    }
+    *findings += print_findings(&report.diagnostics);
+    bool missing = report.missing;
+    size_t objects = report.objects;
+    size_t ignored = report.ignored;
+    files_report_free(&report);
+    if (missing) {
+        return err_set(err, ERR_INPUT, 0, "a path given with -f cannot be read (see above)");
+    }
+    if (objects == 0 && *findings == 0) {
+        return err_set(err, ERR_INPUT, 0,
+                       "no Pod, Namespace, NetworkPolicy or Node in the given files (%zu other objects)", ignored);
+    }
+    return 0;
+}
+
+struct cluster {
+    struct loop *loop;
+    bool synced;
+    char problem[512];
+};
+
+static void cluster_changed(void *arg UNUSED)
+{
+}
+
+static void cluster_synced(bool synced, const char *why, void *arg)
+{
+    struct cluster *cluster = arg;
+    if (synced) {
+        cluster->synced = true;
+        loop_quit(cluster->loop, 0);
+    } else if (why) {
+        (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s", why);
+    }
+}
+
+static void cluster_report(enum source_level level, const char *event, const char *fields, void *arg)
+{
+    struct cluster *cluster = arg;
+    if (level != SOURCE_INFO) {
+        (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s %s", event, fields);
+        (void)fprintf(stderr, "netpolctl: %s %s\n", event, fields);
+    }
+}
+
+static void cluster_count(const char *counter UNUSED, const char *label UNUSED, unsigned delta UNUSED, void *arg UNUSED)
+{
+}
+
+static void cluster_timeout(void *arg)
+{
+    struct cluster *cluster = arg;
+    loop_quit(cluster->loop, 1);
+}
+
+static int load_cluster(const struct verb_common *common, struct state *state, struct err *err)
+{
+    CLEANUP(api_config_free) struct api_config *config = NULL;
+    CLEANUP(loop_free) struct loop *loop = NULL;
+    if (kubeconfig_load(common->kubeconfig, common->context, &config, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND && !common->kubeconfig) {
+            (void)err_wrap(err, "no -f PATH was given, and no cluster can be reached");
+        }
+        return -1;
+    }
+    if (loop_new(&loop, err) < 0) {
+        return -1;
+    }
+    struct cluster cluster = {.loop = loop};
+    const struct source_owner owner = {.arg = &cluster,
+                                       .changed = cluster_changed,
+                                       .synced = cluster_synced,
+                                       .report = cluster_report,
+                                       .count = cluster_count};
+    struct source *source = NULL;
+    struct loop_timer *timer = NULL;
+    if (loop_add_timer(loop, cluster_timeout, &cluster, &timer, err) < 0 ||
+        api_source_new(loop, TAKE(config), state, &owner, &source, err) < 0) {
+        return -1;
+    }
+    loop_arm(timer, CLUSTER_TIMEOUT_MS);
+    int rc = loop_run(loop, err);
+    source->ops->free(source);
+    loop_remove_timer(timer);
+    if (rc < 0) {
+        return -1;
+    }
+    if (!cluster.synced) {
+        return err_set(err, ERR_RETRY, 0, "the cluster could not be read within %d s%s%s", CLUSTER_TIMEOUT_MS / 1000,
+                       cluster.problem[0] ? ": " : "", cluster.problem);
+    }
+    return 0;
+}
+
+struct what_if {
+    struct state *state;
+    bool remove;
+};
+
+static int what_if_object(enum object_kind kind, void *object, void *arg, struct err *err)
+{
+    struct what_if *what_if = arg;
+    if (what_if->remove) {
+        // Every object begins with its meta.
+        const struct object_meta *meta = object;
+        (void)state_remove(what_if->state, kind, meta->ns, meta->name, "");
+        free(object);
+        return 0;
+    }
+    int rc = 0;
+    switch (kind) {
+    case OBJECT_POD:
+        rc = state_put_pod(what_if->state, object, err);
+        break;
+    case OBJECT_NAMESPACE:
+        rc = state_put_namespace(what_if->state, object, err);
+        break;
+    case OBJECT_POLICY:
+        rc = state_put_policy(what_if->state, object, err);
+        break;
+    case OBJECT_NODE:
+        rc = state_put_node(what_if->state, object, err);
+        break;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+static int load_what_if(const struct cli_list *paths, bool removing, struct state *state, size_t *findings,
+                        struct err *err)
+{
+    for (size_t i = 0; i < paths->n; i++) {
+        CLEANUP(free) char *text = NULL;
+        size_t len;
+        if (read_file(paths->v[i], LIMIT_DOCUMENT_BYTES, &text, &len, err) < 0) {
+            return -1;
+        }
+        struct what_if what_if = {.state = state, .remove = removing};
+        struct diagnostics DIAGNOSTICS_CLEANUP diagnostics = {0};
+        struct decode_stats stats;
+        if (decode_text(text, len, paths->v[i], what_if_object, &what_if, &diagnostics, &stats, err) < 0) {
+            return -1;
+        }
+        *findings += print_findings(&diagnostics);
+    }
+    return 0;
+}
+
+int load_state(const struct verb_common *common, struct state **ret, size_t *ret_findings, struct err *err)
+{
+    CLEANUP(state_free) struct state *state = NULL;
+    size_t findings = 0;
+    if (state_new(&state, err) < 0) {
+        return -1;
+    }
+    int rc = common->files.n ? load_files(&common->files, state, &findings, err) : load_cluster(common, state, err);
+    if (rc < 0 || load_what_if(&common->without, true, state, &findings, err) < 0 ||
+        load_what_if(&common->with, false, state, &findings, err) < 0) {
+        return -1;
+    }
+    *ret = TAKE(state);
+    *ret_findings = findings;
+    return 0;
+}

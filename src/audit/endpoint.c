@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "audit/endpoint.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/limits.h"
+#include "base/num.h"
+
+// A Node object's addresses, else (pods in files may name nodes that no file holds) none.
+static void end_set_node(struct state *state, const char *name, struct audit_end *end)
+{
+    const struct node *node = state_node(state, name);
+    end->node = node ? node->meta.name : name;
+    if (node && !end->fixed) {
+        end->addresses = node->addresses;
+        end->n_addresses = node->n_addresses;
+    }
+}
+
+static int end_find_node(struct state *state, const char *name, struct audit_end *end, struct err *err)
+{
+    if (state_node(state, name)) {
+        end_set_node(state, name, end);
+        return 0;
+    }
+    size_t n;
+    const struct pod *const *pods = state_pods(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(pods[i]->node, name) == 0) {
+            end_set_node(state, pods[i]->node, end);
+            return 0;
+        }
+    }
+    return err_set(err, ERR_INPUT, 0, "no Node and no Pod names the node \"%s\"", name);
+}
+
+static int end_find_pod(struct state *state, const char *ns, const char *name, struct audit_end *end, struct err *err)
+{
+    const struct pod *pod = state_pod(state, ns, name);
+    if (!pod) {
+        return err_set(err, ERR_INPUT, 0, "no pod \"%s/%s\"", ns, name);
+    }
+    if (pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED) {
+        return err_set(err, ERR_INPUT, 0, "pod \"%s/%s\" has finished; it owns no address", ns, name);
+    }
+    if (pod->host_network) {
+        end_set_node(state, pod->node, end);
+        if (end->n_addresses == 0) {
+            end->addresses = pod->addresses;
+            end->n_addresses = pod->n_addresses;
+        }
+        return 0;
+    }
+    end->pod = pod;
+    end->addresses = pod->addresses;
+    end->n_addresses = pod->n_addresses;
+    return 0;
+}
+
+static int end_find_address(struct state *state, struct audit_end *end, struct err *err)
+{
+    end->fixed = true;
+    end->addresses = &end->own;
+    end->n_addresses = 1;
+    end->pod = state_owner(state, &end->own);
+    if (end->pod) {
+        return 0;
+    }
+    size_t n;
+    const struct node *const *nodes = state_nodes(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < nodes[i]->n_addresses; j++) {
+            if (address_equal(&nodes[i]->addresses[j], &end->own)) {
+                end->node = nodes[i]->meta.name;
+                return 0;
+            }
+        }
+    }
+    return 0;
+}
+
+int audit_end_find(struct state *state, const char *word, const char *default_ns, struct audit_end *ret,
+                   struct err *err)
+{
+    *ret = (struct audit_end){.word = word};
+    if (strncmp(word, "node:", 5) == 0) {
+        return end_find_node(state, word + 5, ret, err);
+    }
+    if (address_parse(word, &ret->own)) {
+        return end_find_address(state, ret, err);
+    }
+    const char *slash = strchr(word, '/');
+    if (slash) {
+        char ns[LIMIT_NAME + 1];
+        size_t len = (size_t)(slash - word);
+        if (len == 0 || len >= sizeof(ns) || slash[1] == '\0' || strchr(slash + 1, '/')) {
+            return err_set(err, ERR_INPUT, 0, "\"%.300s\" is not namespace/pod, an address or node:NAME", word);
+        }
+        memcpy(ns, word, len);
+        ns[len] = '\0';
+        return end_find_pod(state, ns, slash + 1, ret, err);
+    }
+    if (default_ns && *word) {
+        return end_find_pod(state, default_ns, word, ret, err);
+    }
+    return err_set(err, ERR_INPUT, 0, "\"%.300s\" is not namespace/pod, an address or node:NAME", word);
+}
+
+static const struct address *end_address(const struct audit_end *end, enum family family)
+{
+    for (size_t i = 0; i < end->n_addresses; i++) {
+        if (end->addresses[i].family == family) {
+            return &end->addresses[i];
+        }
+    }
+    return NULL;
+}
+
+static bool end_has_family(const struct audit_end *end, enum family family)
+{
+    return end->n_addresses == 0 || end_address(end, family);
+}
+
+static struct endpoint end_endpoint(const struct audit_end *end, enum family family)
+{
+    const struct address *address = end_address(end, family);
+    struct endpoint endpoint = {.pod = end->pod, .node = end->pod ? NULL : end->node ? end->node : ""};
+    if (address) {
+        endpoint.has_address = true;
+        endpoint.address = *address;
+    } else {
+        endpoint.address.family = family;
+    }
+    return endpoint;
+}
+
+static int no_family(const struct audit_end *from, const struct audit_end *to, unsigned wanted, struct err *err)
+{
+    if (wanted) {
+        enum family family = wanted == 6 ? FAMILY_V6 : FAMILY_V4;
+        return err_set(err, ERR_INPUT, 0, "\"%s\" has no %s address",
+                       end_has_family(from, family) ? to->word : from->word, family_name(family));
+    }
+    return err_set(err, ERR_INPUT, 0, "\"%s\" and \"%s\" have no address family in common", from->word, to->word);
+}
+
+int audit_ends_join(const struct audit_end *from, const struct audit_end *to, unsigned family_wanted,
+                    struct query *query, enum family *ret_family, struct err *err)
+{
+    if (family_wanted != 0 && family_wanted != 4 && family_wanted != 6) {
+        return err_set(err, ERR_INPUT, 0, "family: %u is not 4 or 6", family_wanted);
+    }
+    // The order of the first end that has addresses decides which family is "first".
+    const struct audit_end *first = from->n_addresses ? from : to;
+    enum family order[FAMILY_COUNT] = {FAMILY_V4, FAMILY_V6};
+    if (first->n_addresses && first->addresses[0].family == FAMILY_V6) {
+        order[0] = FAMILY_V6;
+        order[1] = FAMILY_V4;
+    }
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        if ((family_wanted && family_number(order[i]) != family_wanted) || !end_has_family(from, order[i]) ||
+            !end_has_family(to, order[i])) {
+            continue;
+        }
+        query->from = end_endpoint(from, order[i]);
+        query->to = end_endpoint(to, order[i]);
+        *ret_family = order[i];
+        return 0;
+    }
+    return no_family(from, to, family_wanted, err);
+}
+
+int audit_protocol(const char *text, enum family family, uint8_t *ret, struct err *err)
+{
+    static const struct {
+        const char *name;
+        uint8_t number[FAMILY_COUNT];
+    } known[] = {{"TCP", {6, 6}}, {"UDP", {17, 17}}, {"SCTP", {132, 132}}, {"ICMP", {1, 58}}, {"ICMPv6", {58, 58}}};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcasecmp(text, known[i].name) == 0) {
+            *ret = known[i].number[family];
+            return 0;
+        }
+    }
+    uint64_t number;
+    if (num_parse_u64(text, strlen(text), 255, &number)) {
+        *ret = (uint8_t)number;
+        return 0;
+    }
+    return err_set(err, ERR_INPUT, 0, "protocol \"%.60s\" is not TCP, UDP, SCTP, ICMP or a number up to 255", text);
+}
+
+bool audit_protocol_has_ports(uint8_t protocol)
+{
+    return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP;
+}
