@@ -26,3 +26,6 @@ struct doc {
 // The child of a map with that exact key; NULL when absent or doc is no map.
 const struct doc *doc_get(const struct doc *doc, const char *key);
 const char *doc_type_name(enum doc_type type);  // "null", "boolean", "number", "string", "list", "map"
+// The second of two children of a map that have the same key; NULL when its keys are unique. *ret_oom is set when
+// memory for the check of a large map is out. Time is n log n.
+const struct doc *doc_duplicate_key(const struct doc *map, bool *ret_oom);

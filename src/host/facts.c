@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/facts.h"
+
+#define FACTS_IPVS_DEVICE "kube-ipvs0"
+
+void facts_free(struct facts *facts)
+{
+    if (!facts) {
+        return;
+    }
+    arena_free(&facts->arena);
+    free(facts);
+}
+
+int facts_new(struct facts **ret, struct err *err)
+{
+    struct facts *facts = calloc(1, sizeof(*facts));
+    if (!facts) {
+        return err_oom(err);
+    }
+    *ret = facts;
+    return 0;
+}
+
+static bool interface_equal(const struct facts_interface *a, const struct facts_interface *b)
+{
+    if (strcmp(a->name, b->name) != 0 || strcmp(a->kind, b->kind) != 0 || strcmp(a->master, b->master) != 0 ||
+        a->n_addresses != b->n_addresses) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_addresses; i++) {
+        if (!address_equal(&a->addresses[i], &b->addresses[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool facts_equal(const struct facts *a, const struct facts *b)
+{
+    if (a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes || a->ipvs != b->ipvs) {
+        return false;
+    }
+    for (int family = 0; family < FAMILY_COUNT; family++) {
+        if (a->bridge_nf[family] != b->bridge_nf[family]) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < a->n_interfaces; i++) {
+        if (!interface_equal(&a->interfaces[i], &b->interfaces[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < a->n_routes; i++) {
+        if (prefix_compare(&a->routes[i].prefix, &b->routes[i].prefix) != 0 ||
+            strcmp(a->routes[i].device, b->routes[i].device) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const struct facts_interface *facts_interface(const struct facts *facts, const char *name)
+{
+    size_t low = 0;
+    size_t high = facts->n_interfaces;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(facts->interfaces[middle].name, name);
+        if (order == 0) {
+            return &facts->interfaces[middle];
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+// How many routes sort before or are equal to the prefix.
+static size_t routes_up_to(const struct facts *facts, const struct prefix *prefix)
+{
+    size_t low = 0;
+    size_t high = facts->n_routes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (prefix_compare(&facts->routes[middle].prefix, prefix) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+// The last route at or before the address itself either holds it, or shares c leading bits with it; what holds the
+// address is then at most c long, and sorts at or before the address cut to c bits. So each round shortens the key.
+static const struct facts_route *longest_route(const struct facts *facts, const struct address *address)
+{
+    struct prefix key = prefix_of(address);
+    for (;;) {
+        size_t n = routes_up_to(facts, &key);
+        if (n == 0 || facts->routes[n - 1].prefix.address.family != address->family) {
+            return NULL;
+        }
+        const struct prefix *found = &facts->routes[n - 1].prefix;
+        if (prefix_contains(found, address)) {
+            // Several devices: the first of them, as sorted.
+            while (n > 1 && prefix_compare(&facts->routes[n - 2].prefix, found) == 0) {
+                n--;
+            }
+            return found->length > 0 ? &facts->routes[n - 1] : NULL;
+        }
+        struct prefix common = prefix_common(&key, found);
+        if (common.length == 0 || common.length >= key.length) {
+            return NULL;
+        }
+        key = common;
+    }
+}
+
+const struct facts_interface *facts_pod_interface(const struct facts *facts, const struct address *address)
+{
+    const struct facts_route *route = longest_route(facts, address);
+    return route ? facts_interface(facts, route->device) : NULL;
+}
+
+bool facts_is_own_address(const struct facts *facts, const struct address *address)
+{
+    for (size_t i = 0; i < facts->n_interfaces; i++) {
+        const struct facts_interface *interface = &facts->interfaces[i];
+        if (interface->n_addresses == 0 || strcmp(interface->name, FACTS_IPVS_DEVICE) == 0) {
+            continue;
+        }
+        if (bsearch(address, interface->addresses, interface->n_addresses, sizeof(*address), address_compare_void)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/facts_build.h"
+
+void facts_build_free(struct facts_build *build)
+{
+    vec_free(&build->interfaces);
+    vec_free(&build->addresses);
+    vec_free(&build->routes);
+}
+
+static int interface_compare(const void *a, const void *b)
+{
+    const struct facts_interface *left = a;
+    const struct facts_interface *right = b;
+    return strcmp(left->name, right->name);
+}
+
+static int build_address_compare(const void *a, const void *b)
+{
+    const struct facts_build_address *left = a;
+    const struct facts_build_address *right = b;
+    int order = strcmp(left->interface, right->interface);
+    return order ? order : address_compare(&left->address, &right->address);
+}
+
+static int build_route_compare(const void *a, const void *b)
+{
+    const struct facts_build_route *left = a;
+    const struct facts_build_route *right = b;
+    int order = prefix_compare(&left->route.prefix, &right->route.prefix);
+    if (order) {
+        return order;
+    }
+    if (left->metric != right->metric) {
+        return left->metric < right->metric ? -1 : 1;
+    }
+    return strcmp(left->route.device, right->route.device);
+}
+
+// interfaces and build->addresses are both sorted by interface name: one walk over both.
+static int finish_addresses(const struct facts_build *build, struct facts_interface *interfaces, struct facts *facts,
+                            struct err *err)
+{
+    struct address *all = arena_alloc(&facts->arena, build->addresses.n * sizeof(*all));
+    if (!all) {
+        return err_oom(err);
+    }
+    size_t used = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < build->interfaces.n; i++) {
+        struct facts_interface *interface = &interfaces[i];
+        struct address *first = all + used;
+        interface->addresses = first;
+        interface->n_addresses = 0;
+        for (; at < build->addresses.n; at++) {
+            const struct facts_build_address *next = &build->addresses.v[at];
+            int order = strcmp(next->interface, interface->name);
+            if (order > 0) {
+                break;
+            }
+            size_t n = interface->n_addresses;
+            if (order == 0 && (n == 0 || !address_equal(&first[n - 1], &next->address))) {
+                first[interface->n_addresses++] = next->address;
+            }
+        }
+        used += interface->n_addresses;
+    }
+    return 0;
+}
+
+static int finish_routes(const struct facts_build *build, struct facts *facts, struct err *err)
+{
+    struct facts_route *routes = arena_alloc(&facts->arena, build->routes.n * sizeof(*routes));
+    if (!routes) {
+        return err_oom(err);
+    }
+    size_t n = 0;
+    uint32_t metric = 0;
+    for (size_t i = 0; i < build->routes.n; i++) {
+        const struct facts_build_route *next = &build->routes.v[i];
+        bool same = n > 0 && prefix_compare(&routes[n - 1].prefix, &next->route.prefix) == 0;
+        if (same && (metric != next->metric || strcmp(routes[n - 1].device, next->route.device) == 0)) {
+            continue;
+        }
+        routes[n++] = next->route;
+        metric = next->metric;
+    }
+    facts->routes = routes;
+    facts->n_routes = n;
+    return 0;
+}
+
+int facts_build_finish(struct facts_build *build, struct facts **ret, struct err *err)
+{
+    CLEANUP(facts_free) struct facts *facts = NULL;
+    if (facts_new(&facts, err) < 0) {
+        return -1;
+    }
+    if (build->interfaces.n) {
+        qsort(build->interfaces.v, build->interfaces.n, sizeof(*build->interfaces.v), interface_compare);
+    }
+    if (build->addresses.n) {
+        qsort(build->addresses.v, build->addresses.n, sizeof(*build->addresses.v), build_address_compare);
+    }
+    if (build->routes.n) {
+        qsort(build->routes.v, build->routes.n, sizeof(*build->routes.v), build_route_compare);
+    }
+    struct facts_interface *interfaces = arena_alloc(&facts->arena, build->interfaces.n * sizeof(*interfaces));
+    if (!interfaces) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < build->interfaces.n; i++) {
+        interfaces[i] = build->interfaces.v[i];
+        if (i > 0 && strcmp(interfaces[i - 1].name, interfaces[i].name) == 0) {
+            return err_set(err, ERR_INPUT, 0, "two interfaces are named %s", interfaces[i].name);
+        }
+    }
+    if (finish_addresses(build, interfaces, facts, err) < 0 || finish_routes(build, facts, err) < 0) {
+        return -1;
+    }
+    facts->interfaces = interfaces;
+    facts->n_interfaces = build->interfaces.n;
+    memcpy(facts->bridge_nf, build->bridge_nf, sizeof(facts->bridge_nf));
+    facts->ipvs = build->ipvs;
+    *ret = TAKE(facts);
+    return 0;
+}

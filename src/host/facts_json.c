@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/facts.h"
+
+#include "base/doc.h"
+#include "host/facts_build.h"
+#include "json/json.h"
+
+static const char *const switch_text[] = {[FACTS_UNKNOWN] = "unknown", [FACTS_OFF] = "off", [FACTS_ON] = "on"};
+static const char *const family_key[FAMILY_COUNT] = {[FAMILY_V4] = "ipv4", [FAMILY_V6] = "ipv6"};
+
+static void render_interface(const struct facts_interface *interface, struct buf *out)
+{
+    buf_puts(out, "    {\"name\": ");
+    buf_json_string(out, interface->name);
+    if (interface->kind[0]) {
+        buf_puts(out, ", \"kind\": ");
+        buf_json_string(out, interface->kind);
+    }
+    if (interface->master[0]) {
+        buf_puts(out, ", \"master\": ");
+        buf_json_string(out, interface->master);
+    }
+    buf_puts(out, ", \"addresses\": [");
+    for (size_t i = 0; i < interface->n_addresses; i++) {
+        char text[ADDRESS_TEXT];
+        buf_printf(out, "%s\"%s\"", i ? ", " : "", address_format(&interface->addresses[i], text));
+    }
+    buf_puts(out, "]}");
+}
+
+void facts_render_json(const struct facts *facts, struct buf *out)
+{
+    buf_puts(out, "{\n  \"interfaces\": [");
+    for (size_t i = 0; i < facts->n_interfaces; i++) {
+        buf_puts(out, i ? ",\n" : "\n");
+        render_interface(&facts->interfaces[i], out);
+    }
+    buf_puts(out, facts->n_interfaces ? "\n  ],\n  \"routes\": [" : "],\n  \"routes\": [");
+    for (size_t i = 0; i < facts->n_routes; i++) {
+        char text[PREFIX_TEXT];
+        buf_printf(out, "%s    {\"prefix\": \"%s\", \"device\": ", i ? ",\n" : "\n",
+                   prefix_format(&facts->routes[i].prefix, text));
+        buf_json_string(out, facts->routes[i].device);
+        buf_putc(out, '}');
+    }
+    buf_puts(out, facts->n_routes ? "\n  ],\n  \"bridgeNf\": {" : "],\n  \"bridgeNf\": {");
+    for (int family = 0; family < FAMILY_COUNT; family++) {
+        buf_printf(out, "%s\"%s\": \"%s\"", family ? ", " : "", family_key[family],
+                   switch_text[facts->bridge_nf[family]]);
+    }
+    buf_printf(out, "},\n  \"ipvs\": %s\n}\n", facts->ipvs ? "true" : "false");
+}
+
+static int wrong_type(const struct doc *doc, const char *file, const char *want, struct err *err)
+{
+    (void)err_set(err, ERR_INPUT, 0, "must be a %s, not a %s", want, doc_type_name(doc->type));
+    return err_at_object(err, "%s:%u", file, doc->line);
+}
+
+static int unknown_key(const struct doc *doc, const char *file, struct err *err)
+{
+    (void)err_set(err, ERR_INPUT, 0, "unknown field \"%s\"", doc->key);
+    return err_at_object(err, "%s:%u", file, doc->line);
+}
+
+// What the kernel takes as a name (dev_valid_name): no blank, '/' or ':', not "." or "..".
+static bool is_interface_name(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 0 && len < PACKET_IFACE && !strpbrk(text, "/: \t\n\v\f\r") && strcmp(text, ".") != 0 &&
+           strcmp(text, "..") != 0;
+}
+
+static int parse_name(const struct doc *doc, const char *file, char ret[PACKET_IFACE], struct err *err)
+{
+    if (doc->type != DOC_STRING) {
+        return wrong_type(doc, file, "string", err);
+    }
+    if (!is_interface_name(doc->text)) {
+        (void)err_set(err, ERR_INPUT, 0, "\"%.32s\" is no interface name", doc->text);
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    memcpy(ret, doc->text, strlen(doc->text) + 1);
+    return 0;
+}
+
+static int parse_addresses(const struct doc *list, const char *file, size_t interface, struct facts_build *build,
+                           struct err *err)
+{
+    if (list->type != DOC_LIST) {
+        return wrong_type(list, file, "list", err);
+    }
+    for (const struct doc *item = list->child; item; item = item->next) {
+        struct facts_build_address address = {0};
+        if (item->type != DOC_STRING || !address_parse(item->text, &address.address)) {
+            (void)err_set(err, ERR_INPUT, 0, "not an IP address");
+            return err_at_object(err, "%s:%u", file, item->line);
+        }
+        memcpy(address.interface, build->interfaces.v[interface].name, sizeof(address.interface));
+        if (vec_push(&build->addresses, address) < 0) {
+            return err_oom(err);
+        }
+    }
+    return 0;
+}
+
+static int parse_interface(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (doc->type != DOC_MAP) {
+        return wrong_type(doc, file, "map", err);
+    }
+    struct facts_interface interface = {0};
+    const struct doc *addresses = NULL;
+    for (const struct doc *item = doc->child; item; item = item->next) {
+        if (strcmp(item->key, "name") == 0) {
+            if (parse_name(item, file, interface.name, err) < 0) {
+                return err_at_field(err, "name");
+            }
+        } else if (strcmp(item->key, "master") == 0) {
+            if (parse_name(item, file, interface.master, err) < 0) {
+                return err_at_field(err, "master");
+            }
+        } else if (strcmp(item->key, "kind") == 0) {
+            if (item->type != DOC_STRING) {
+                return wrong_type(item, file, "string", err);
+            }
+            if (strlen(item->text) >= sizeof(interface.kind)) {
+                (void)err_set(err, ERR_INPUT, 0, "is longer than %zu bytes", sizeof(interface.kind) - 1);
+                return err_at_object(err, "%s:%u", file, item->line);
+            }
+            memcpy(interface.kind, item->text, strlen(item->text) + 1);
+        } else if (strcmp(item->key, "addresses") == 0) {
+            addresses = item;
+        } else {
+            return unknown_key(item, file, err);
+        }
+    }
+    if (!interface.name[0]) {
+        (void)err_set(err, ERR_INPUT, 0, "has no name");
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    if (vec_push(&build->interfaces, interface) < 0) {
+        return err_oom(err);
+    }
+    return addresses ? parse_addresses(addresses, file, build->interfaces.n - 1, build, err) : 0;
+}
+
+static int parse_route(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (doc->type != DOC_MAP) {
+        return wrong_type(doc, file, "map", err);
+    }
+    struct facts_build_route route = {0};
+    bool has_prefix = false;
+    for (const struct doc *item = doc->child; item; item = item->next) {
+        if (strcmp(item->key, "prefix") == 0) {
+            if (item->type != DOC_STRING || !prefix_parse(item->text, &route.route.prefix)) {
+                (void)err_set(err, ERR_INPUT, 0, "not a CIDR");
+                return err_at_object(err, "%s:%u", file, item->line);
+            }
+            has_prefix = true;
+        } else if (strcmp(item->key, "device") == 0) {
+            if (parse_name(item, file, route.route.device, err) < 0) {
+                return err_at_field(err, "device");
+            }
+        } else {
+            return unknown_key(item, file, err);
+        }
+    }
+    if (!has_prefix || !route.route.device[0]) {
+        (void)err_set(err, ERR_INPUT, 0, "needs a prefix and a device");
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    return vec_push(&build->routes, route) < 0 ? err_oom(err) : 0;
+}
+
+static int parse_switches(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (doc->type != DOC_MAP) {
+        return wrong_type(doc, file, "map", err);
+    }
+    for (const struct doc *item = doc->child; item; item = item->next) {
+        size_t family = 0;
+        while (family < FAMILY_COUNT && strcmp(item->key, family_key[family]) != 0) {
+            family++;
+        }
+        if (family == FAMILY_COUNT) {
+            return unknown_key(item, file, err);
+        }
+        size_t value = 0;
+        while (value < ARRAY_SIZE(switch_text) &&
+               (item->type != DOC_STRING || strcmp(item->text, switch_text[value]) != 0)) {
+            value++;
+        }
+        if (value == ARRAY_SIZE(switch_text)) {
+            (void)err_set(err, ERR_INPUT, 0, "must be \"on\", \"off\" or \"unknown\"");
+            return err_at_object(err, "%s:%u", file, item->line);
+        }
+        build->bridge_nf[family] = (enum facts_switch)value;
+    }
+    return 0;
+}
+
+typedef int parse_item_fn(const struct doc *doc, const char *file, struct facts_build *build, struct err *err);
+
+static int parse_list(const struct doc *list, const char *file, parse_item_fn *fn, struct facts_build *build,
+                      struct err *err)
+{
+    if (list->type != DOC_LIST) {
+        (void)wrong_type(list, file, "list", err);
+        return err_at_field(err, "%s", list->key);
+    }
+    size_t index = 0;
+    for (const struct doc *item = list->child; item; item = item->next, index++) {
+        if (fn(item, file, build, err) < 0) {
+            return err_at_field(err, "%s[%zu]", list->key, index);
+        }
+    }
+    return 0;
+}
+
+static int parse_root(const struct doc *root, const char *file, struct facts_build *build, struct err *err)
+{
+    if (root->type != DOC_MAP) {
+        return wrong_type(root, file, "map", err);
+    }
+    for (const struct doc *item = root->child; item; item = item->next) {
+        int result = 0;
+        if (strcmp(item->key, "interfaces") == 0) {
+            result = parse_list(item, file, parse_interface, build, err);
+        } else if (strcmp(item->key, "routes") == 0) {
+            result = parse_list(item, file, parse_route, build, err);
+        } else if (strcmp(item->key, "bridgeNf") == 0) {
+            result = parse_switches(item, file, build, err);
+        } else if (strcmp(item->key, "ipvs") == 0) {
+            if (item->type != DOC_BOOL) {
+                return wrong_type(item, file, "boolean", err);
+            }
+            build->ipvs = item->boolean;
+        } else {
+            result = unknown_key(item, file, err);
+        }
+        if (result < 0) {
+            return err_at_field(err, "%s", item->key);
+        }
+    }
+    return 0;
+}
+
+static void cleanup_arena(struct arena *arena)
+{
+    arena_free(arena);
+}
+
+int facts_parse_json(const char *text, size_t len, const char *file, struct facts **ret, struct err *err)
+{
+    __attribute__((cleanup(cleanup_arena))) struct arena arena = {0};
+    FACTS_BUILD_CLEANUP struct facts_build build = {0};
+    struct doc *root = NULL;
+    size_t used = 0;
+    unsigned next_line = 0;
+    if (json_parse(text, len, 1, &arena, &root, &used, &next_line, err) < 0) {
+        return err_at_object(err, "%s", file);
+    }
+    if (used != len) {
+        (void)err_set(err, ERR_INPUT, 0, "more text behind the facts");
+        return err_at_object(err, "%s:%u", file, next_line);
+    }
+    if (parse_root(root, file, &build, err) < 0) {
+        return -1;
+    }
+    if (facts_build_finish(&build, ret, err) < 0) {
+        return err_at_object(err, "%s", file);
+    }
+    return 0;
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/state.h"
+
+#include "model/state_table.h"
+
+// One live pod that has the address in its status. Almost every address has one claimant.
+struct claim {
+    const struct pod *pod;
+    struct claim *next;
+};
+
+struct state {
+    struct state_table tables[OBJECT_KIND_COUNT];
+    struct map *claims;  // address → struct claim
+};
+
+enum { ADDRESS_KEY = 17 };
+
+static size_t address_key(const struct address *address, char key[ADDRESS_KEY])
+{
+    size_t len = family_bits(address->family) / 8;
+    key[0] = (char)family_number(address->family);
+    memcpy(key + 1, address->bytes, len);
+    return len + 1;
+}
+
+int state_new(struct state **ret, struct err *err)
+{
+    CLEANUP(state_free) struct state *state = calloc(1, sizeof(*state));
+    if (!state) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < OBJECT_KIND_COUNT; i++) {
+        if (state_table_init(&state->tables[i], (enum object_kind)i, err) < 0) {
+            return -1;
+        }
+    }
+    state->claims = map_new();
+    if (!state->claims) {
+        return err_oom(err);
+    }
+    *ret = TAKE(state);
+    return 0;
+}
+
+void state_free(struct state *state)
+{
+    if (!state) {
+        return;
+    }
+    for (struct map_entry *e = state->claims ? map_first(state->claims) : NULL; e; e = map_next(e)) {
+        struct claim *claim = map_entry_value(e);
+        while (claim) {
+            struct claim *next = claim->next;
+            free(claim);
+            claim = next;
+        }
+    }
+    map_free(state->claims);
+    for (size_t i = 0; i < OBJECT_KIND_COUNT; i++) {
+        state_table_free(&state->tables[i]);
+    }
+    free(state);
+}
+
+static int claim_add(struct state *state, const struct pod *pod, const struct address *address)
+{
+    char key[ADDRESS_KEY];
+    size_t len = address_key(address, key);
+    struct claim *claim = malloc(sizeof(*claim));
+    if (!claim) {
+        return -1;
+    }
+    *claim = (struct claim){.pod = pod, .next = map_get(state->claims, key, len)};
+    if (map_put(state->claims, key, len, claim, NULL) < 0) {
+        free(claim);
+        return -1;
+    }
+    return 0;
+}
+
+// Never allocates: a replaced value needs no room in the map.
+static void claim_drop(struct state *state, const struct pod *pod, const struct address *address)
+{
+    char key[ADDRESS_KEY];
+    size_t len = address_key(address, key);
+    struct claim *first = map_get(state->claims, key, len);
+    struct claim **at = &first;
+    while (*at && (*at)->pod != pod) {
+        at = &(*at)->next;
+    }
+    struct claim *gone = *at;
+    if (!gone) {
+        return;
+    }
+    bool was_first = gone == first;
+    *at = gone->next;
+    free(gone);
+    if (!first) {
+        (void)map_del(state->claims, key, len);
+    } else if (was_first && map_put(state->claims, key, len, first, NULL) < 0) {
+        abort();
+    }
+}
+
+static void claims_drop(struct state *state, const struct pod *pod, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        claim_drop(state, pod, &pod->addresses[i]);
+    }
+}
+
+static size_t claimed(const struct pod *pod)
+{
+    return pod_is_live(pod) ? pod->n_addresses : 0;
+}
+
+static int claims_add(struct state *state, const struct pod *pod, struct err *err)
+{
+    for (size_t i = 0; i < claimed(pod); i++) {
+        if (claim_add(state, pod, &pod->addresses[i]) < 0) {
+            claims_drop(state, pod, i);
+            return err_oom(err);
+        }
+    }
+    return 0;
+}
+
+int state_put_pod(struct state *state, struct pod *pod, struct err *err)
+{
+    CLEANUP(free) struct pod *owned = pod;
+    struct state_table *table = &state->tables[OBJECT_POD];
+    const struct pod *present = state_table_get(table, pod->meta.ns, pod->meta.name);
+    if (present && pod_equal(present, pod)) {
+        return STATE_UNCHANGED;
+    }
+    if (claims_add(state, pod, err) < 0) {
+        return -1;
+    }
+    void *replaced = NULL;
+    if (state_table_put(table, pod, &replaced, err) < 0) {
+        claims_drop(state, pod, claimed(pod));
+        return -1;
+    }
+    (void)TAKE(owned);
+    if (!replaced) {
+        return STATE_ADDED;
+    }
+    struct pod *old = replaced;
+    claims_drop(state, old, claimed(old));
+    free(old);
+    return STATE_UPDATED;
+}
+
+// equal: the stored object means the same.
+static int put_object(struct state *state, enum object_kind kind, void *object, bool equal, struct err *err)
+{
+    CLEANUP(free) void *owned = object;
+    if (equal) {
+        return STATE_UNCHANGED;
+    }
+    void *replaced = NULL;
+    if (state_table_put(&state->tables[kind], object, &replaced, err) < 0) {
+        return -1;
+    }
+    (void)TAKE(owned);
+    free(replaced);
+    return replaced ? STATE_UPDATED : STATE_ADDED;
+}
+
+int state_put_namespace(struct state *state, struct ns_object *ns, struct err *err)
+{
+    const struct ns_object *present = state_namespace(state, ns->meta.name);
+    return put_object(state, OBJECT_NAMESPACE, ns, present && ns_object_equal(present, ns), err);
+}
+
+int state_put_policy(struct state *state, struct policy *policy, struct err *err)
+{
+    const struct policy *present = state_policy(state, policy->meta.ns, policy->meta.name);
+    return put_object(state, OBJECT_POLICY, policy, present && policy_equal(present, policy), err);
+}
+
+int state_put_node(struct state *state, struct node *node, struct err *err)
+{
+    const struct node *present = state_node(state, node->meta.name);
+    return put_object(state, OBJECT_NODE, node, present && node_equal(present, node), err);
+}
+
+int state_remove(struct state *state, enum object_kind kind, const char *ns, const char *name, const char *uid)
+{
+    struct state_table *table = &state->tables[kind];
+    const void *present = state_table_get(table, ns, name);
+    if (!present || (*uid && strcmp(state_object_meta(kind, present)->uid, uid) != 0)) {
+        return STATE_UNCHANGED;
+    }
+    CLEANUP(free) void *gone = state_table_take(table, ns, name);
+    if (kind == OBJECT_POD) {
+        claims_drop(state, gone, claimed(gone));
+    }
+    return STATE_REMOVED;
+}
+
+const struct pod *state_pod(const struct state *state, const char *ns, const char *name)
+{
+    return state_table_get(&state->tables[OBJECT_POD], ns, name);
+}
+
+const struct ns_object *state_namespace(const struct state *state, const char *name)
+{
+    return state_table_get(&state->tables[OBJECT_NAMESPACE], "", name);
+}
+
+const struct policy *state_policy(const struct state *state, const char *ns, const char *name)
+{
+    return state_table_get(&state->tables[OBJECT_POLICY], ns, name);
+}
+
+const struct node *state_node(const struct state *state, const char *name)
+{
+    return state_table_get(&state->tables[OBJECT_NODE], "", name);
+}
+
+size_t state_count(const struct state *state, enum object_kind kind)
+{
+    return map_size(state->tables[kind].map);
+}
+
+// Does a own an address before b? creationTimestamps are RFC 3339 in UTC with seconds, so their texts sort by time.
+static bool owns_before(const struct pod *a, const struct pod *b)
+{
+    if (a->meta.terminating != b->meta.terminating) {
+        return b->meta.terminating;
+    }
+    int order = strcmp(a->meta.created, b->meta.created);
+    order = order ? order : strcmp(a->meta.uid, b->meta.uid);
+    order = order ? order : strcmp(a->meta.ns, b->meta.ns);
+    order = order ? order : strcmp(a->meta.name, b->meta.name);
+    return order > 0;
+}
+
+const struct pod *state_owner(const struct state *state, const struct address *address)
+{
+    char key[ADDRESS_KEY];
+    size_t len = address_key(address, key);
+    const struct pod *owner = NULL;
+    for (const struct claim *claim = map_get(state->claims, key, len); claim; claim = claim->next) {
+        if (!owner || owns_before(claim->pod, owner)) {
+            owner = claim->pod;
+        }
+    }
+    return owner;
+}
+
+const struct pod *const *state_pods(struct state *state, size_t *ret_n)
+{
+    return (const struct pod *const *)state_table_sorted(&state->tables[OBJECT_POD], ret_n);
+}
+
+const struct ns_object *const *state_namespaces(struct state *state, size_t *ret_n)
+{
+    return (const struct ns_object *const *)state_table_sorted(&state->tables[OBJECT_NAMESPACE], ret_n);
+}
+
+const struct policy *const *state_policies(struct state *state, size_t *ret_n)
+{
+    return (const struct policy *const *)state_table_sorted(&state->tables[OBJECT_POLICY], ret_n);
+}
+
+const struct node *const *state_nodes(struct state *state, size_t *ret_n)
+{
+    return (const struct node *const *)state_table_sorted(&state->tables[OBJECT_NODE], ret_n);
+}
+
+// The first policy whose namespace is not below ns (or, with after, is above it).
+static size_t policies_bound(const struct policy *const *policies, size_t n, const char *ns, bool after)
+{
+    size_t low = 0;
+    size_t high = n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = strcmp(policies[mid]->meta.ns, ns);
+        if (order < 0 || (after && order == 0)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+const struct policy *const *state_policies_of(struct state *state, const char *ns, size_t *ret_n)
+{
+    size_t n;
+    const struct policy *const *policies = state_policies(state, &n);
+    if (!policies) {
+        *ret_n = n;
+        return NULL;
+    }
+    size_t first = policies_bound(policies, n, ns, false);
+    *ret_n = policies_bound(policies, n, ns, true) - first;
+    return *ret_n ? policies + first : NULL;
+}

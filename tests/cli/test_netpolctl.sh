@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# netpolctl as its user runs it: verbs, answers, exit codes, bad input. No privileges needed.
+set -uo pipefail
+build=${BUILD:-build}
+ctl=$(realpath "$build/netpolctl")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); }
+bad() {
+    failed=$((failed + 1))
+    printf 'FAIL: %s\n' "$1"
+}
+# expect CODE PATTERN ARG…: exit code, and a regular expression that stdout+stderr must match ("" none)
+expect() {
+    local code=$1 pattern=$2 out rc
+    shift 2
+    out=$("$ctl" "$@" 2>&1 </dev/null)
+    rc=$?
+    if [ "$rc" -ne "$code" ]; then
+        bad "netpolctl $*: exit $rc, not $code: $out"
+    elif [ -n "$pattern" ] && ! grep -qE -- "$pattern" <<<"$out"; then
+        bad "netpolctl $*: does not say /$pattern/: $out"
+    else
+        ok
+    fi
+}
+
+cat >"$dir/state.yaml" <<'YAML'
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 172.16.0.1}, {type: InternalIP, address: "fd00:16::1"}]}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: x, labels: {team: a}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: y, labels: {team: b}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: x, labels: {app: web}}
+spec: {nodeName: n1, containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}
+status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: y, labels: {app: client}}
+spec: {nodeName: n1}
+status: {phase: Running, podIPs: [{ip: 10.0.0.2}, {ip: "fd00::2"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: done, namespace: y}
+spec: {nodeName: n1}
+status: {phase: Succeeded, podIPs: [{ip: 10.0.0.3}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: y}
+spec: {nodeName: n1, hostNetwork: true}
+status: {phase: Running, podIPs: [{ip: 172.16.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: nowhere, namespace: y, labels: {app: client}}
+spec: {}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: x}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from:
+    - namespaceSelector: {matchLabels: {team: b}}
+      podSelector: {matchLabels: {app: client}}
+    - ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.128/25]}
+    ports: [{port: http}]
+YAML
+f="$dir/state.yaml"
+
+expect 0 '^allow' explain -f "$f" y/b x/a --port 8080
+expect 0 'x/web, ingress rule 0, from\[0\]' explain -f "$f" y/b x/a --port 8080
+expect 0 'state.yaml:[0-9]+' explain -f "$f" y/b x/a --port 8080
+expect 2 '^deny' explain -f "$f" y/b x/a --port 80
+expect 2 'isolated by x/web' explain -f "$f" y/b x/a --port 80
+expect 0 'from\[1\]' explain -f "$f" 192.0.2.5 x/a --port 8080
+expect 2 '^deny' explain -f "$f" 192.0.2.200 x/a --port 8080
+expect 0 '' explain -f "$f" x/a y/b -p udp --port 53
+expect 0 'own node' explain -f "$f" node:n1 x/a --port 1
+expect 0 'own node' explain -f "$f" y/host x/a --port 1
+expect 0 'own node' explain -f "$f" 172.16.0.1 x/a --port 1
+expect 0 'IPv6' explain -f "$f" y/b x/a --port 8080 --family 6
+expect 0 '"family":6' explain -f "$f" y/b fd00::1 --port 8080 -o json
+expect 0 '"reason":"rule".*"source":"[^"]*state.yaml:[0-9]+"' explain -f "$f" y/b x/a --port 8080 -o json
+expect 0 'NETPOL-' explain -f "$f" y/b x/a --port 8080 --rules
+expect 0 '^allow' explain -f "$f" y/nowhere x/a --port 8080
+expect 2 '^deny' explain -f "$f" y/b x/a -p icmp
+expect 0 '^allow' explain -f "$f" -n y b x/a --port 8080
+expect 0 'always reaches itself' explain -f "$f" x/a x/a --port 1
+expect 4 'no pod "x/zz"' explain -f "$f" x/zz x/a --port 1
+expect 4 'has finished' explain -f "$f" y/done x/a --port 1
+expect 4 'no Node and no Pod' explain -f "$f" node:zz x/a --port 1
+expect 4 'not namespace/pod' explain -f "$f" nonsense x/a --port 1
+expect 3 'needs --port' explain -f "$f" y/b x/a
+expect 3 'no ports' explain -f "$f" y/b x/a -p icmp --port 1
+expect 3 'two ends' explain -f "$f" y/b
+expect 4 'protocol' explain -f "$f" y/b x/a -p frob --port 1
+expect 3 'unknown verb; did you mean explain' explian
+expect 3 'unknown option --prot; did you mean --port' explain --prot 3
+expect 3 '--node NAME is required' render -f "$f"
+expect 4 'names the node "n9"' render -f "$f" --node n9
+expect 0 'NETPOL-FORWARD' render -f "$f" --node n1
+expect 0 '"chains"' render -f "$f" --node n1 -o json
+expect 0 '^create NP4-' render -f "$f" --node n1 --section ipset
+expect 0 'ip6?tables' render --help
+expect 0 'usage' --help
+expect 3 'usage' # no verb at all
+expect 0 '^netpolctl [0-9]' --version
+expect 4 'nothere' render -f "$dir/nothere" --node n1
+
+# What if
+cat >"$dir/deny.yaml" <<'YAML'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: x}
+spec: {podSelector: {}}
+YAML
+expect 2 '^deny' explain -f "$f" --with "$dir/deny.yaml" y/b x/a --port 8080
+expect 0 'no policy isolates' explain -f "$f" --without "$dir/deny.yaml" y/b x/a --port 1
+
+# Bad documents: reported with file and line; the rest is used; exit 4
+cp "$f" "$dir/bad.yaml"
+cat >>"$dir/bad.yaml" <<'YAML'
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: broken, namespace: x}
+spec:
+  podSelector: {}
+  ingress:
+  - ports: [{port: 99999}]
+YAML
+expect 4 'bad.yaml:[0-9]+: NetworkPolicy x/broken: spec.ingress\[0\].ports\[0\].port' explain -f "$dir/bad.yaml" y/b x/a --port 8080
+expect 4 '^allow' explain -f "$dir/bad.yaml" y/b x/a --port 8080
+
+# check: one answer a line, malformed lines apart
+queries='{"from":"y/b","to":"x/a","protocol":"TCP","port":8080}
+{"from":"y/b","to":"x/a","protocol":"TCP","port":81,"id":7}
+{"from":"y/b"}
+nonsense
+{"from":"y/b","to":"x/a","protocol":"ICMP"}
+{"from":"y/nowhere","to":"192.0.2.9","port":1}
+{"from":"203.0.113.1","to":"x/a","port":8080,"family":4}'
+out=$("$ctl" check -f "$f" --queries - <<<"$queries" 2>/dev/null)
+[ $? -eq 4 ] && ok || bad "check with malformed queries must exit 4"
+[ "$(wc -l <<<"$out")" -eq 7 ] && ok || bad "check must answer every line: $out"
+verdicts=$(sed -nE 's/.*"verdict":"([a-z]+)","egress".*/\1/p; s/^\{"error".*/error/p' <<<"$out" | tr '\n' ' ')
+[ "$verdicts" = "allow deny error error deny allow deny " ] && ok || bad "check verdicts: $verdicts"
+grep -q '"id":7,"verdict":"deny"' <<<"$out" && ok || bad "check must repeat the query: $out"
+python3 -c 'import json,sys
+for l in sys.stdin: json.loads(l)' <<<"$out" && ok || bad "check must print JSON"
+"$ctl" check -f "$f" --queries - <<<'{"from":"y/b","to":"x/a","port":1}' >/dev/null && ok || bad "check must exit 0 when all were answered"
+
+# The same state as JSON, on standard input, and in a directory: the same bytes
+want=$("$ctl" render -f "$f" --node n1)
+[ "$("$ctl" render -f - --node n1 <"$f")" = "$want" ] && ok || bad "standard input renders differently"
+mkdir "$dir/d"
+csplit -sz -f "$dir/d/part" -b '%02d.yaml' "$f" '/^---$/' '{*}'
+[ "$("$ctl" render -f "$dir/d" --node n1)" = "$want" ] && ok || bad "a directory renders differently"
+
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
