@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/limits.h"
 #include "base/num.h"
 
 // A Node object's addresses, else (pods in files may name nodes that no file holds) none.
@@ -56,17 +55,21 @@ static int end_find_pod(struct state *state, const char *ns, const char *name, s
         return 0;
     }
     end->pod = pod;
-    end->addresses = pod->addresses;
-    end->n_addresses = pod->n_addresses;
+    end->addresses = end->own;
+    for (size_t i = 0; i < pod->n_addresses && end->n_addresses < ARRAY_SIZE(end->own); i++) {
+        if (state_owner(state, &pod->addresses[i]) == pod) {
+            end->own[end->n_addresses++] = pod->addresses[i];
+        }
+    }
     return 0;
 }
 
 static int end_find_address(struct state *state, struct audit_end *end, struct err *err)
 {
     end->fixed = true;
-    end->addresses = &end->own;
+    end->addresses = end->own;
     end->n_addresses = 1;
-    end->pod = state_owner(state, &end->own);
+    end->pod = state_owner(state, end->own);
     if (end->pod) {
         return 0;
     }
@@ -77,7 +80,7 @@ static int end_find_address(struct state *state, struct audit_end *end, struct e
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < nodes[i]->n_addresses; j++) {
-            if (address_equal(&nodes[i]->addresses[j], &end->own)) {
+            if (address_equal(&nodes[i]->addresses[j], end->own)) {
                 end->node = nodes[i]->meta.name;
                 return 0;
             }
@@ -93,7 +96,7 @@ int audit_end_find(struct state *state, const char *word, const char *default_ns
     if (strncmp(word, "node:", 5) == 0) {
         return end_find_node(state, word + 5, ret, err);
     }
-    if (address_parse(word, &ret->own)) {
+    if (address_parse(word, ret->own)) {
         return end_find_address(state, ret, err);
     }
     const char *slash = strchr(word, '/');

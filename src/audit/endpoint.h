@@ -4,6 +4,7 @@
 // "node:NAME"; a bare pod name with a default namespace.
 #pragma once
 
+#include "base/limits.h"
 #include "model/state.h"
 #include "policy/evaluate.h"
 
@@ -12,13 +13,14 @@ struct audit_end {
     const char *word;
     const struct pod *pod;            // a live pod-network pod, or NULL
     const char *node;                 // the node whose own address this is, or NULL
-    const struct address *addresses;  // all it has, in the object's order; borrowed from the state or `own`
+    const struct address *addresses;  // all it owns, in the object's order; borrowed from the state or `own`
     size_t n_addresses;
-    struct address own;  // an address given as such
-    bool fixed;          // given as an address: the only one meant
+    struct address
+        own[LIMIT_POD_ADDRESSES];  // an address given as such, or those of the pod that no other pod took over
+    bool fixed;                    // given as an address: the only one meant
 };
 
-// ret borrows from word and from the state, and must not be copied while `addresses` points to `own` (a bare address).
+// ret borrows from word and from the state, and must not be copied: `addresses` may point to `own`.
 // ERR_INPUT naming the word when it means nothing: unknown or finished pod, unknown node, not an address. default_ns
 // may be NULL.
 NODISCARD int audit_end_find(struct state *state, const char *word, const char *default_ns, struct audit_end *ret,

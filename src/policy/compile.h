@@ -15,7 +15,10 @@ struct compile_stats {
     size_t unenforceable;    // policies of the state with unreadable parts
 };
 
-// facts may be NULL (nothing known: no interface guards). stats may be NULL.
+// The node's ruleset, a new one (ruleset_free). Equal inputs give equal bytes when rendered, whatever the order in
+// which the state was built. state is const in meaning: it sorts lazily. facts may be NULL (nothing known: no interface
+// guards), ret_stats too. A family with nothing to do has an empty table. Errors: memory, ERR_LIMIT for a set that no
+// kernel holds; whatever a policy says is no error (what cannot be read isolates and grants nothing).
 NODISCARD int compile_ruleset(struct state *state, const char *node, const struct facts *facts,
                               const struct policy_options *options, struct ruleset **ret,
                               struct compile_stats *ret_stats, struct err *err);

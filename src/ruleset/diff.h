@@ -7,6 +7,10 @@
 #include "base/buf.h"
 #include "ruleset/ruleset.h"
 
+// added and removed are sorted. Creating adds every member, destroying removes every member; a set whose type changed
+// (from and to both set, types unequal: to be destroyed and created again) has both.
+// A hash:net element that only changes its nomatch flag is in `added` alone: adding it overwrites the flag in the
+// kernel, whereas removing the old one would take the new one away with it.
 struct set_delta {
     const struct set *from;  // NULL: create
     const struct set *to;    // NULL: destroy
@@ -22,6 +26,8 @@ struct chain_delta {
 };
 
 struct table_diff {
+    const struct table *from;
+    const struct table *to;
     const struct set_delta *sets;  // by name
     size_t n_sets;
     const struct chain_delta *chains;  // by name
@@ -36,7 +42,7 @@ struct ruleset_diff {
 void ruleset_diff_free(struct ruleset_diff *diff);
 CLEANUP_DEFINE(struct ruleset_diff, ruleset_diff_free);
 
-// from NULL: an empty kernel.
+// from NULL: an empty kernel. O(n) in the size of both.
 NODISCARD int ruleset_diff_make(const struct ruleset *from, const struct ruleset *to, struct ruleset_diff **ret,
                                 struct err *err);
 bool ruleset_diff_empty(const struct ruleset_diff *diff);

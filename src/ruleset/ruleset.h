@@ -105,7 +105,7 @@ struct table {
     size_t n_hooks;
 };
 
-// Owns everything it points to through its arena.
+// Owns everything it points to through its arena. The struct itself is heap memory (calloc).
 struct ruleset {
     struct table tables[FAMILY_COUNT];
     struct arena arena;
@@ -116,9 +116,15 @@ CLEANUP_DEFINE(struct ruleset, ruleset_free);
 const struct chain *table_chain(const struct table *table, const char *name);  // NULL when absent
 const struct set *table_set(const struct table *table, const char *name);
 int set_member_compare(const struct set_member *a, const struct set_member *b);
+// The same element to the kernel, which keeps one of each: nomatch is a flag of the element and not part of its key.
+bool set_member_same_key(const struct set_member *a, const struct set_member *b);
 bool rule_equal(const struct rule *a, const struct rule *b);  // comments included
 bool chain_equal(const struct chain *a, const struct chain *b);
 bool set_equal(const struct set *a, const struct set *b);  // type and members
+bool hook_equal(const struct hook *a, const struct hook *b);
+// The same rules in the same order in each built-in chain; how hooks of different built-in chains interleave in the
+// array makes no difference.
+bool table_hooks_equal(const struct table *a, const struct table *b);
 bool ruleset_equal(const struct ruleset *a, const struct ruleset *b);
 // The hashsize to create a set with: 64 for small sets, else a power of two >= n/4 (dataplane.md 2.1); and its maxelem.
 uint32_t set_hashsize(size_t n_members);
@@ -126,3 +132,19 @@ uint32_t set_maxelem(size_t n_members);
 
 // A rule that matches everything and has no target yet (icmp_type and hop_limit -1).
 struct rule rule_init(void);
+// Dimensions that a set of this type is matched with: "src" or "src,src".
+unsigned set_type_dimensions(enum set_type type);
+// A prefix of length 0 matches what no prefix at all matches, and the kernel keeps no difference: such a source or
+// destination is not rendered and counts as absent in rule_equal.
+bool rule_has_source(const struct rule *rule);
+bool rule_has_destination(const struct rule *rule);
+
+// How much a table holds, for metrics and summaries. hooks are not among the rules.
+struct ruleset_size {
+    size_t chains;
+    size_t rules;
+    size_t hooks;
+    size_t sets;
+    size_t members;
+};
+void ruleset_size(const struct ruleset *ruleset, enum family family, struct ruleset_size *ret);

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A text of documents → objects: which format it is in, what kind each document is, List kinds opened.
+#include <string.h>
+
+#include "base/limits.h"
+#include "decode/decode.h"
+#include "yaml/yaml_doc.h"
+#include "json/json.h"
+
+struct text_decode {
+    const char *file;
+    decode_object_fn *fn;
+    void *arg;
+    struct diagnostics *diagnostics;
+    struct decode_stats stats;
+    struct arena documents;
+    struct err *err;
+};
+
+static const struct kind {
+    const char *kind;
+    const char *list_kind;
+    const char *api_version;
+    enum object_kind object;
+} kinds[] = {
+    {"Pod", "PodList", "v1", OBJECT_POD},
+    {"Namespace", "NamespaceList", "v1", OBJECT_NAMESPACE},
+    {"Node", "NodeList", "v1", OBJECT_NODE},
+    {"NetworkPolicy", "NetworkPolicyList", "networking.k8s.io/v1", OBJECT_POLICY},
+};
+
+static void cleanup_text_decode(struct text_decode *text)
+{
+    arena_free(&text->documents);
+}
+
+static void cleanup_arena(struct arena *arena)
+{
+    arena_free(arena);
+}
+
+static int lost(struct text_decode *text, unsigned line, const char *field, const char *why)
+{
+    int rc = diagnostics_add(text->diagnostics, DIAGNOSTIC_LOST, text->file, line, "", field, "%s", why);
+    return rc < 0 ? err_oom(text->err) : 0;
+}
+
+static int take_object(struct text_decode *text, const struct doc *doc, enum object_kind kind)
+{
+    __attribute__((cleanup(cleanup_arena))) struct arena scratch = {0};
+    struct decoded decoded;
+    int rc = decode_object(doc, kind, text->file, &scratch, &decoded, text->diagnostics, text->err);
+    if (rc != 0) {
+        return rc < 0 ? -1 : 0;
+    }
+    void *object = decoded_dup(&decoded);
+    if (!object) {
+        return err_oom(text->err);
+    }
+    text->stats.objects++;
+    return text->fn(kind, object, text->arg, text->err);
+}
+
+static int take_document(struct text_decode *text, const struct doc *doc, const struct kind *implied);
+
+// Recursion (a List in a List) is bounded by the depth of a document.
+static int take_items(struct text_decode *text, const struct doc *doc, const struct kind *implied)
+{
+    const struct doc *items = doc_get(doc, "items");
+    if (!items || items->type == DOC_NULL) {
+        return 0;
+    }
+    if (items->type != DOC_LIST) {
+        return lost(text, items->line, "items", "must be a list");
+    }
+    for (const struct doc *item = items->child; item; item = item->next) {
+        if (take_document(text, item, implied) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// apiVersion or kind as text; "" when absent, NULL when it has another type.
+static const char *type_field(const struct doc *doc, const char *key)
+{
+    const struct doc *child = doc_get(doc, key);
+    if (!child || child->type == DOC_NULL) {
+        return "";
+    }
+    return child->type == DOC_STRING ? child->text : NULL;
+}
+
+// A kind that we do not use. Ours in another API group is worth a word: it looks as if it were in force.
+static int ignore(struct text_decode *text, const struct doc *doc, const char *api_version, const char *kind)
+{
+    text->stats.ignored++;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(kind, kinds[i].kind) == 0 || strcmp(kind, kinds[i].list_kind) == 0) {
+            int rc = diagnostics_add(text->diagnostics, DIAGNOSTIC_WARNING, text->file, doc->line, kind, "apiVersion",
+                                     "ignored: %.100s is not %s", api_version, kinds[i].api_version);
+            return rc < 0 ? err_oom(text->err) : 0;
+        }
+    }
+    return 0;
+}
+
+static int take_document(struct text_decode *text, const struct doc *doc, const struct kind *implied)
+{
+    if (doc->type != DOC_MAP) {
+        return lost(text, doc->line, "", "an object must be a map");
+    }
+    const char *kind = type_field(doc, "kind");
+    const char *api_version = type_field(doc, "apiVersion");
+    if (implied && kind && api_version && !kind[0] && !api_version[0]) {
+        return take_object(text, doc, implied->object);
+    }
+    if (!kind || !kind[0]) {
+        return lost(text, doc->line, "kind", kind ? "is missing" : "must be a string");
+    }
+    if (!api_version || !api_version[0]) {
+        return lost(text, doc->line, "apiVersion", api_version ? "is missing" : "must be a string");
+    }
+    if (strcmp(kind, "List") == 0 && strcmp(api_version, "v1") == 0) {
+        return take_items(text, doc, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(api_version, kinds[i].api_version) != 0) {
+            continue;
+        }
+        if (strcmp(kind, kinds[i].kind) == 0) {
+            return take_object(text, doc, kinds[i].object);
+        }
+        if (strcmp(kind, kinds[i].list_kind) == 0) {
+            return take_items(text, doc, &kinds[i]);
+        }
+    }
+    return ignore(text, doc, api_version, kind);
+}
+
+static int on_yaml_document(struct doc *doc, void *arg, struct err *err)
+{
+    (void)err;
+    struct text_decode *text = arg;
+    int rc = take_document(text, doc, NULL);
+    arena_free(&text->documents);
+    return rc;
+}
+
+static int on_yaml_bad(const struct err *why, void *arg, struct err *err)
+{
+    (void)err;
+    struct text_decode *text = arg;
+    arena_free(&text->documents);
+    return lost(text, (unsigned)why->num, "", why->msg);
+}
+
+// Concatenated values. One that cannot be read ends the text: nothing says where the next would start.
+static int decode_json(struct text_decode *text, const char *data, size_t len)
+{
+    size_t at = 0;
+    unsigned line = 1;
+    while (at < len) {
+        struct doc *doc;
+        size_t used;
+        struct err why = {0};
+        if (json_parse(data + at, len - at, line, &text->documents, &doc, &used, &line, &why) < 0) {
+            return why.kind == ERR_INPUT ? lost(text, (unsigned)why.num, "", why.msg) : err_oom(text->err);
+        }
+        at += used;
+        if (take_document(text, doc, NULL) < 0) {
+            return -1;
+        }
+        arena_free(&text->documents);
+    }
+    return 0;
+}
+
+// '{' or '[' starts JSON, unless a line starts with "---": JSON has no such line, so those are JSON documents in a YAML
+// stream.
+static bool is_json(const char *data, size_t len)
+{
+    size_t at = 0;
+    while (at < len && data[at] && strchr(" \t\r\n", data[at])) {
+        at++;
+    }
+    return at < len && (data[at] == '{' || data[at] == '[') && !memmem(data, len, "\n---", 4);
+}
+
+int decode_text(const char *text, size_t len, const char *file, decode_object_fn *fn, void *arg,
+                struct diagnostics *diagnostics, struct decode_stats *ret_stats, struct err *err)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    if (len > LIMIT_DOCUMENT_BYTES) {
+        return err_set(err, ERR_LIMIT, 0, "%s: %zu bytes, at most %lu are read", file, len, LIMIT_DOCUMENT_BYTES);
+    }
+    if (len >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0) {
+        text += strlen(mark);
+        len -= strlen(mark);
+    }
+    __attribute__((cleanup(cleanup_text_decode))) struct text_decode decode = {
+        .file = file, .fn = fn, .arg = arg, .diagnostics = diagnostics, .err = err};
+    int rc = is_json(text, len) ? decode_json(&decode, text, len)
+                                : yaml_parse(text, len, &decode.documents, on_yaml_document, on_yaml_bad, &decode, err);
+    if (rc == 0) {
+        *ret_stats = decode.stats;
+    }
+    return rc;
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One compile at work: what the compile_*.c files share. What the ruleset will point to is in the ruleset's own arena;
+// the rest (scratch arena, maps) ends with the compile.
+#pragma once
+
+#include "base/map.h"
+#include "policy/compile.h"
+#include "policy/index.h"
+#include "policy/region.h"
+#include "policy/select.h"
+
+struct compile_rules {
+    struct rule *v;
+    size_t n;
+    size_t cap;
+};
+
+// An enforced address and its pod's chain of that direction.
+struct compile_leaf {
+    struct address address;
+    const char *chain;
+};
+
+struct compile_leaves {
+    struct compile_leaf *v;
+    size_t n;
+    size_t cap;
+};
+
+struct compile_table {
+    enum family family;
+    VEC(struct chain) chains;
+    VEC(struct set) sets;
+    VEC(struct hook) hooks;
+    struct map *chains_taken;   // names given out
+    struct map *sets_taken;     // names given out
+    struct map *policy_chains;  // content → name
+    struct map *set_names;      // identity → name
+    struct compile_leaves leaves[DIRECTION_COUNT];
+};
+
+struct compile {
+    struct state *state;
+    const char *node;
+    const struct facts *facts;
+    const struct policy_options *options;
+    struct index *index;
+    struct index_ids local;  // live pods of the node
+    // Interfaces that enforced pods are behind; sorted by name, unique.
+    VEC(const struct facts_interface *) interfaces;
+    struct ruleset *out;
+    struct arena scratch;
+    struct compile_table tables[FAMILY_COUNT];
+    struct map *unions;    // text → struct compile_union
+    struct map *programs;  // policies and port names → struct compile_program
+    size_t enforced_pods;
+    size_t active_policies;
+};
+
+// The policies that isolate one pod in one direction, sorted by name.
+struct compile_policies {
+    const struct policy **v;
+    size_t n;
+    size_t cap;
+};
+
+// ---- compile_set.c: sets, one for each distinct content ------------------------------------------------------------
+
+// A union of selector peers. The same union is one set a family, whoever uses it.
+struct compile_union {
+    const char *text;
+    const struct select_peer *peers;
+    size_t n;
+    bool selected;
+    struct index_ids pods;
+    const char *sets[FAMILY_COUNT];  // names; NULL until a rule uses them
+};
+void compile_union_free(struct compile_union *u);
+// Sorts the peers and drops doubles; the peers and texts stay where they are.
+NODISCARD int compile_union_get(struct compile *compile, const struct select_peer *peers, size_t n,
+                                struct compile_union **ret, struct err *err);
+NODISCARD int compile_set_pods(struct compile *compile, enum family family, struct compile_union *u, const char **ret,
+                               struct err *err);
+NODISCARD int compile_set_region(struct compile *compile, enum family family, struct region *region, const char **ret,
+                                 struct err *err);
+// Plain addresses of the family, named for what they are.
+NODISCARD int compile_set_addresses(struct compile *compile, enum family family, const char *what,
+                                    const struct address *addresses, size_t n, const char **ret, struct err *err);
+
+// ---- compile_group.c: rules of policies by port list ---------------------------------------------------------------
+
+struct compile_ports {
+    struct port_range *v;  // sorted, neither overlapping nor adjacent
+    size_t n;
+    size_t cap;
+};
+
+// All peers of all rules that share one port list of one protocol, or (egress) one port name of it.
+struct compile_group {
+    uint8_t protocol;  // 0: any protocol and port
+    struct compile_ports ports;
+    const char *name;  // a named port of the destinations; NULL: ports
+    bool any_peer;
+    VEC(struct select_peer) pods;
+    VEC(const struct peer *) blocks;
+    struct compile_union *pod_union;  // of pods; NULL none
+};
+
+struct compile_groups {
+    VEC(struct compile_group *) list;  // sorted: protocol, ports before names; any protocol last
+};
+void compile_groups_free(struct compile_groups *groups);
+// Named ports of ingress are those of the pod.
+NODISCARD int compile_groups_collect(struct compile *compile, enum direction direction, const struct pod *pod,
+                                     const struct compile_policies *policies, struct compile_groups *ret,
+                                     struct err *err);
+bool compile_group_all_ports(const struct compile_group *group);
+
+// The hash:ip,port set of named groups of one protocol (regions: by group, of the family). *ret is NULL when they can
+// hold nothing in this family.
+NODISCARD int compile_set_named(struct compile *compile, enum family family, struct compile_group *const *groups,
+                                struct region *const *regions, size_t n, const char **ret, struct err *err);
+
+// ---- compile_chain.c: policy chains --------------------------------------------------------------------------------
+
+// What a list of policies means for one direction (and, for ingress, one list of named ports).
+struct compile_program {
+    enum direction direction;
+    struct compile_groups groups;
+    const char *comment;               // the policies
+    const char *chains[FAMILY_COUNT];  // NULL: not built yet
+};
+
+// The policy chain of the program in a family, built at first use.
+NODISCARD int compile_program_chain(struct compile *compile, struct compile_program *program, enum family family,
+                                    const char **ret, struct err *err);
+
+// ---- compile_pod.c -------------------------------------------------------------------------------------------------
+
+void compile_program_free(struct compile_program *program);
+// Adds the pod's chains and leaves of the direction in each family that it owns an address of.
+NODISCARD int compile_pod(struct compile *compile, uint32_t id, enum direction direction,
+                          const struct compile_policies *policies, struct err *err);
+
+// ---- compile_tree.c ------------------------------------------------------------------------------------------------
+
+// The chains of the direction's tree; nothing without leaves.
+NODISCARD int compile_tree(struct compile *compile, enum family family, enum direction direction, struct err *err);
+// Adds the jump to the tree to `rules`, behind compile_tree; nothing without leaves.
+NODISCARD int compile_tree_jump(struct compile *compile, enum family family, enum direction direction,
+                                struct compile_rules *rules, struct err *err);
+
+// ---- compile_hooks.c -----------------------------------------------------------------------------------------------
+
+// The top chains of a family with everything in them, and the jumps to them.
+NODISCARD int compile_hooks(struct compile *compile, enum family family, struct err *err);
+
+// ---- compile.c -----------------------------------------------------------------------------------------------------
+
+// Copies the rules into the ruleset. name: in the ruleset's arena or static.
+NODISCARD int compile_add_chain(struct compile *compile, enum family family, const char *name,
+                                const struct compile_rules *rules, struct err *err);

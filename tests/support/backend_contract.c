@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "support/backend_contract.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ruleset/render.h"
+#include "support/random_ruleset.h"
+
+enum { DIED_AT_STEP = 9, GROWN = 100000 };
+
+static void take_step(const char *what, bool after, void *arg)
+{
+    struct contract *contract = arg;
+    assert_non_null(what);
+    contract->before += !after;
+    contract->after += after;
+    assert_true(contract->before >= contract->after);
+    if (contract->fail_at && contract->before + contract->after == contract->fail_at) {
+        _exit(DIED_AT_STEP);
+    }
+}
+
+void contract_open(struct contract *contract, const struct backend_ops *ops)
+{
+    const struct backend_options options = {.step = take_step, .step_arg = contract};
+    struct err err = {0};
+    if (ops->open(&options, &contract->backend, &err) < 0) {
+        fail_msg("open %s: %s", ops->name, err.msg);
+    }
+}
+
+void contract_close(struct contract *contract)
+{
+    contract->backend->ops->close(contract->backend);
+    contract->backend = NULL;
+}
+
+struct apply_report contract_apply(struct contract *contract, const struct ruleset *have, const struct ruleset *want)
+{
+    struct apply_report report = {0};
+    struct err err = {0};
+    size_t before = contract->after;
+    if (contract->backend->ops->apply(contract->backend, have, want, &report, &err) < 0) {
+        char text[1024];
+        contract_print("wanted", want);
+        fail_msg("apply: %s", err_text(&err, text, sizeof(text)));
+    }
+    assert_int_equal(contract->before, contract->after);
+    assert_int_equal(contract->after - before, report.writes);
+    return report;
+}
+
+void contract_print(const char *title, const struct ruleset *ruleset)
+{
+    BUF_CLEANUP struct buf text = {0};
+    render_restore(ruleset, &text);
+    print_error("---- %s\n%s\n", title, text.data ? text.data : "");
+}
+
+void contract_expect(struct contract *contract, const struct ruleset *want)
+{
+    CLEANUP(ruleset_free) struct ruleset *seen = NULL;
+    struct err err = {0};
+    if (contract->backend->ops->snapshot(contract->backend, &seen, &err) < 0) {
+        fail_msg("snapshot: %s", err.msg);
+    }
+    if (!ruleset_equal(seen, want)) {
+        contract_print("wanted", want);
+        contract_print("seen", seen);
+        fail_msg("the snapshot is not what was applied");
+    }
+    struct apply_report again = contract_apply(contract, NULL, want);
+    assert_int_equal(again.writes, 0);
+    again = contract_apply(contract, want, want);
+    assert_int_equal(again.writes, 0);
+}
+
+static void purge(struct contract *contract)
+{
+    const struct ruleset nothing = {0};
+    struct apply_report report = {0};
+    struct err err = {0};
+    if (contract->backend->ops->purge(contract->backend, &report, &err) < 0) {
+        fail_msg("purge: %s", err.msg);
+    }
+    contract_expect(contract, &nothing);
+}
+
+static size_t total_members(const struct table *table)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < table->n_sets; i++) {
+        n += table->sets[i].n_members;
+    }
+    return n;
+}
+
+void contract_first(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    struct rng rng = {rng_seed("contract_first")};
+    contract_open(&contract, ops);
+    for (size_t round = 0; round < 20; round++) {
+        CLEANUP(ruleset_free) struct ruleset *want = random_ruleset(&rng);
+        const struct table *v4 = &want->tables[FAMILY_V4];
+        const struct table *v6 = &want->tables[FAMILY_V6];
+        struct apply_report report = contract_apply(&contract, NULL, want);
+        assert_int_equal(report.sets_created, v4->n_sets + v6->n_sets);
+        assert_int_equal(report.members_added, total_members(v4) + total_members(v6));
+        assert_int_equal(report.chains_created, v4->n_chains + v6->n_chains);
+        assert_int_equal(report.hooks_written, v4->n_hooks + v6->n_hooks);
+        assert_int_equal(report.commits, 2);
+        assert_int_equal(report.sets_destroyed + report.members_removed, 0);
+        assert_int_equal(report.chains_rewritten + report.chains_deleted, 0);
+        contract_expect(&contract, want);
+
+        struct err err = {0};
+        assert_int_equal(ops->purge(contract.backend, &report, &err), 0);
+        assert_int_equal(report.sets_destroyed, v4->n_sets + v6->n_sets);
+        assert_int_equal(report.chains_deleted, v4->n_chains + v6->n_chains);
+        assert_int_equal(report.commits, 2);
+        assert_int_equal(report.sets_created + report.members_added + report.chains_created, 0);
+        purge(&contract);
+    }
+    contract_close(&contract);
+}
+
+void contract_random(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    struct rng rng = {rng_seed("contract_random")};
+    contract_open(&contract, ops);
+    CLEANUP(ruleset_free) struct ruleset *have = random_ruleset(&rng);
+    (void)contract_apply(&contract, NULL, have);
+    size_t rounds = rng_iterations(100);
+    for (size_t round = 0; round < rounds; round++) {
+        struct ruleset *want = rng_chance(&rng, 20) ? random_ruleset(&rng) : random_ruleset_change(&rng, have);
+        (void)contract_apply(&contract, rng_chance(&rng, 50) ? have : NULL, want);
+        contract_expect(&contract, want);
+        ruleset_free(have);
+        have = want;
+    }
+    purge(&contract);
+    contract_close(&contract);
+}
+
+static struct address big_address(size_t i)
+{
+    return (struct address){
+        .family = FAMILY_V4,
+        .bytes = {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
+    };
+}
+
+struct ruleset *contract_big(size_t n, const char *skip)
+{
+    struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
+    assert_non_null(ruleset);
+    struct arena *arena = &ruleset->arena;
+    struct set_member *members = arena_alloc(arena, (n + 1) * sizeof(*members));
+    struct set *set = arena_alloc(arena, sizeof(*set));
+    struct chain *chain = arena_alloc(arena, sizeof(*chain));
+    struct rule *rule = arena_alloc(arena, sizeof(*rule));
+    assert_true(members && set && chain && rule);
+    struct address left_out = {0};
+    bool leave = skip && address_parse(skip, &left_out);
+    *set = (struct set){.name = "NP4-BIG", .type = SET_HASH_IP, .members = members, .describe = ""};
+    for (size_t i = 0; i < n; i++) {
+        struct address address = big_address(i);
+        if (!leave || !address_equal(&address, &left_out)) {
+            members[set->n_members++].prefix = prefix_of(&address);
+        }
+    }
+    *rule = rule_init();
+    rule->set = set->name;
+    rule->target = TARGET_RETURN;
+    *chain = (struct chain){.name = "NETPOL-BIG", .rules = rule, .n_rules = 1};
+    ruleset->tables[FAMILY_V4] = (struct table){.chains = chain, .n_chains = 1, .sets = set, .n_sets = 1};
+    return ruleset;
+}
+
+void contract_members(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    CLEANUP(ruleset_free) struct ruleset *three = contract_big(3, NULL);
+    CLEANUP(ruleset_free) struct ruleset *other = contract_big(5, "10.0.0.1");
+    contract_open(&contract, ops);
+    (void)contract_apply(&contract, NULL, three);
+    struct apply_report report = contract_apply(&contract, three, other);
+    assert_int_equal(report.members_added, 2);
+    assert_int_equal(report.members_removed, 1);
+    assert_int_equal(report.writes, 2);
+    assert_int_equal(report.commits, 0);
+    contract_expect(&contract, other);
+    purge(&contract);
+    contract_close(&contract);
+}
+
+void contract_growth(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    CLEANUP(ruleset_free) struct ruleset *small = contract_big(10, NULL);
+    CLEANUP(ruleset_free) struct ruleset *large = contract_big(GROWN, "10.0.0.3");
+    contract_open(&contract, ops);
+    (void)contract_apply(&contract, NULL, small);
+    struct apply_report report = contract_apply(&contract, small, large);
+    assert_int_equal(report.members_added, GROWN - 10);
+    assert_int_equal(report.members_removed, 1);
+    assert_int_equal(report.sets_created + report.sets_destroyed, 0);
+    assert_int_equal(report.commits, 0);
+    contract_expect(&contract, large);
+    purge(&contract);
+    contract_close(&contract);
+}
+
+void contract_retype(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    CLEANUP(ruleset_free) struct ruleset *before = contract_big(3, NULL);
+    CLEANUP(ruleset_free) struct ruleset *after = contract_big(3, NULL);
+    // Not used by a rule: a type cannot change under one.
+    before->tables[FAMILY_V4].n_chains = 0;
+    after->tables[FAMILY_V4].n_chains = 0;
+    struct set set = after->tables[FAMILY_V4].sets[0];
+    set.type = SET_HASH_NET;
+    after->tables[FAMILY_V4].sets = &set;
+    contract_open(&contract, ops);
+    (void)contract_apply(&contract, NULL, before);
+    struct apply_report report = contract_apply(&contract, NULL, after);
+    assert_int_equal(report.sets_created, 1);
+    assert_int_equal(report.sets_destroyed, 1);
+    contract_expect(&contract, after);
+    purge(&contract);
+    contract_close(&contract);
+}

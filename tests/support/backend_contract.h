@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every dataplane backend promises (dataplane/backend.h), as checks that fail the running cmocka test.
+#pragma once
+
+#include "dataplane/backend.h"
+
+// An open backend and its steps so far.
+struct contract {
+    struct backend *backend;
+    size_t before;   // steps begun
+    size_t after;    // steps done
+    size_t fail_at;  // end the process at this step (counting begun and done ones from 1); 0: never
+};
+void contract_open(struct contract *contract, const struct backend_ops *ops);
+void contract_close(struct contract *contract);
+
+// Applies, and checks that every write was announced. Fails the test when apply fails.
+struct apply_report contract_apply(struct contract *contract, const struct ruleset *have, const struct ruleset *want);
+// The snapshot is equal to want, and applying it again, known or unknown, writes nothing.
+void contract_expect(struct contract *contract, const struct ruleset *want);
+// Text of a ruleset for a message; static.
+void contract_print(const char *title, const struct ruleset *ruleset);
+// A hash:ip set NP4-BIG of n members (10.x.y.z) and a chain with a rule that uses it.
+struct ruleset *contract_big(size_t n, const char *skip);
+
+// The cases: each leaves the kernel without anything of ours.
+void contract_first(const struct backend_ops *ops);    // first apply: exact counts; purge
+void contract_random(const struct backend_ops *ops);   // random rulesets and changes, seeds printed
+void contract_members(const struct backend_ops *ops);  // deltas of members
+void contract_growth(const struct backend_ops *ops);   // a set beyond its first maxelem
+void contract_retype(const struct backend_ops *ops);   // a set's name with another type
