@@ -24,6 +24,8 @@ enum {
     LIMIT_HTTP_LINE = 16 << 20,  // one watch event, as client-go
     LIMIT_HTTP_ERROR_BODY = 64 << 10,
     LIMIT_TOKEN = 64 << 10,
+    LIMIT_PEM = 1 << 20,          // certificates or a key in one file
+    LIMIT_KUBECONFIG = 4 << 20,   // bytes of one kubeconfig file
     LIMIT_QUERY_LINE = 64 << 10,  // one line of `netpolctl check`
     LIMIT_SET_MEMBERS = 4 << 20,  // members of one ipset
 };

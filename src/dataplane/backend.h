@@ -17,6 +17,10 @@
 
 struct backend;
 
+// The comment of what a snapshot could not decode, or found in the wrong place: such a rule or hook equals none.
+#define BACKEND_UNKNOWN_RULE "(this rule is not netpold's: it cannot be decoded)"
+#define BACKEND_MISPLACED_HOOK "(this jump is not where it belongs)"
+
 struct backend_options {
     // Called before and after every kernel write with a stable name of the step ("set-create", "set-add", "commit",
     // "set-del", "set-destroy", …): the crash tests kill the process here. NULL in production.

@@ -243,7 +243,7 @@ bool address_equal(const struct address *a, const struct address *b)
 
 unsigned address_bit(const struct address *address, unsigned bit)
 {
-    return address->bytes[bit / 8] >> (7 - bit % 8) & 1u;
+    return (unsigned)address->bytes[bit / 8] >> (7 - bit % 8) & 1u;
 }
 
 bool address_is_link_local(const struct address *address)

@@ -63,8 +63,17 @@ void state_free(struct state *state)
     free(state);
 }
 
+static bool is_unspecified(const struct address *address)
+{
+    static const struct address zero;
+    return memcmp(address->bytes, zero.bytes, sizeof(zero.bytes)) == 0;
+}
+
 static int claim_add(struct state *state, const struct pod *pod, const struct address *address)
 {
+    if (is_unspecified(address)) {
+        return 0;
+    }
     char key[ADDRESS_KEY];
     size_t len = address_key(address, key);
     struct claim *claim = malloc(sizeof(*claim));

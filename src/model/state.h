@@ -35,7 +35,8 @@ const struct node *state_node(const struct state *state, const char *name);
 size_t state_count(const struct state *state, enum object_kind kind);
 
 // The live pod that owns the address, or NULL. Of several live claimants: not terminating before terminating, then the
-// newer creationTimestamp, then the greater uid, then the greater ns/name (networkpolicy-v1.md 2.5).
+// newer creationTimestamp, then the greater uid, then the greater ns/name (networkpolicy-v1.md 2.5). The unspecified
+// address (0.0.0.0, ::) is nobody's, whatever a status says: no packet of a pod has it.
 const struct pod *state_owner(const struct state *state, const struct address *address);
 
 // Sorted arrays (pods and policies by namespace, then name), borrowed until the next change of the state; NULL with

@@ -4,6 +4,8 @@
 // into the ruleset. Policies of namespaces without a pod of the node are never looked at.
 #include "policy/compile_build.h"
 
+#include "policy/names.h"
+
 int compile_add_chain(struct compile *compile, enum family family, const char *name, const struct compile_rules *rules,
                       struct err *err)
 {
@@ -11,8 +13,9 @@ int compile_add_chain(struct compile *compile, enum family family, const char *n
     if (!copy) {
         return err_oom(err);
     }
-    if (rules->n) {
-        memcpy(copy, rules->v, rules->n * sizeof(*copy));
+    for (size_t i = 0; i < rules->n; i++) {
+        copy[i] = rules->v[i];
+        compile->tables[family].drops |= copy[i].chain && strcmp(copy[i].chain, NAMES_DROP) == 0;
     }
     struct chain chain = {.name = name, .rules = copy, .n_rules = rules->n};
     return vec_push(&compile->tables[family].chains, chain) < 0 ? err_oom(err) : 0;

@@ -38,6 +38,7 @@ struct compile_table {
     struct map *policy_chains;  // content → name
     struct map *set_names;      // identity → name
     struct compile_leaves leaves[DIRECTION_COUNT];
+    bool drops;  // a chain leads to NETPOL-DROP
 };
 
 struct compile {

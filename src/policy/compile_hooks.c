@@ -289,7 +289,6 @@ int compile_hooks(struct compile *compile, enum family family, struct err *err)
         return -1;
     }
     bool forward = hooks.trees || hooks.bridge_guard || hooks.accepted;
-    bool drops = hooks.trees || hooks.bridge_guard || hooks.node_guard;
     if ((forward && add_top_chain(&hooks, "FORWARD", NAMES_FORWARD, fill_forward, err) < 0) ||
         (hooks.accepted &&
          (add_accept_chain(&hooks, err) < 0 || add_hook(&hooks, "FORWARD", true, NAMES_ACCEPT, err) < 0)) ||
@@ -299,5 +298,5 @@ int compile_hooks(struct compile *compile, enum family family, struct err *err)
         (hooks.node_guard && add_guard_chain(&hooks, NAMES_LINK_LOCAL_TO_NODE, false, err) < 0)) {
         return -1;
     }
-    return drops ? add_drop_chain(&hooks, err) : 0;
+    return compile->tables[family].drops ? add_drop_chain(&hooks, err) : 0;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dataplane/backend.h"
+#include "support/rng.h"
 
 // An open backend and its steps so far.
 struct contract {
@@ -23,6 +24,9 @@ void contract_expect(struct contract *contract, const struct ruleset *want);
 void contract_print(const char *title, const struct ruleset *ruleset);
 // A hash:ip set NP4-BIG of n members (10.x.y.z) and a chain with a rule that uses it.
 struct ruleset *contract_big(size_t n, const char *skip);
+
+// random_ruleset_change, mended where a rule names a set that went.
+struct ruleset *contract_change(struct rng *rng, const struct ruleset *from);
 
 // The cases: each leaves the kernel without anything of ours.
 void contract_first(const struct backend_ops *ops);    // first apply: exact counts; purge

@@ -155,7 +155,9 @@ static struct pod *random_pod(struct random_cluster *cluster, const struct objec
                 pod->host_network ? node_address(node, (enum family)family) : pod_address(rng, (enum family)family);
         }
     }
-    if (n > 0 && rng_chance(rng, 4)) {
+    if (n > 0 && rng_chance(rng, 2)) {
+        memset(addresses[0].bytes, 0, sizeof(addresses[0].bytes));
+    } else if (n > 0 && rng_chance(rng, 4)) {
         addresses[n] = pod_address(rng, FAMILY_V4);
         n += !address_equal(&addresses[n], &addresses[0]);
     }

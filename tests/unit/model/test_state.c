@@ -151,6 +151,18 @@ static void test_finishing_gives_the_address_up(void **unused)
     expect_owner(state, "10.0.0.1", "b");
 }
 
+static void test_the_unspecified_address_is_nobodys(void **unused)
+{
+    (void)unused;
+    CLEANUP(state_free) struct state *state = fresh();
+    assert_int_equal(PUT(state, "x", "a", "1", "0.0.0.0"), STATE_ADDED);
+    assert_int_equal(PUT(state, "x", "b", "2", "::"), STATE_ADDED);
+    expect_owner(state, "0.0.0.0", NULL);
+    expect_owner(state, "::", NULL);
+    assert_int_equal(PUT(state, "x", "a", "1", "10.0.0.1"), STATE_UPDATED);
+    expect_owner(state, "10.0.0.1", "a");
+}
+
 static void test_names_do_not_collide(void **unused)
 {
     (void)unused;
@@ -309,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_ownership),
         cmocka_unit_test(test_finishing_gives_the_address_up),
+        cmocka_unit_test(test_the_unspecified_address_is_nobodys),
         cmocka_unit_test(test_names_do_not_collide),
         cmocka_unit_test(test_policies_of),
         cmocka_unit_test(test_sorted_arrays_keep_up),

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state of a source, read once: until it has synced, or cannot.
+#pragma once
+
+#include "agent/agent.h"
+#include "agent/sync.h"
+
+// Files: read at once; what they lose, or a missing path, is ERR_INPUT. The API server: up to COLLECT_MAX_MS, then
+// ERR_RETRY with the last reason.
+enum { COLLECT_MAX_MS = 60000 };
+NODISCARD int collect_state(const struct agent_config *config, struct state **ret, struct err *err);

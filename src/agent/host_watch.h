@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The facts of this host, kept current: read at start, when rtnetlink says that links, addresses or routes changed
+// (bursts are one change), each period, and every two seconds while bridged packets go round the rules.
+#pragma once
+
+#include "agent/health.h"
+#include "agent/metrics.h"
+#include "base/loop.h"
+#include "host/facts.h"
+#include "model/state.h"
+
+struct host_watch;
+
+struct host_watch_config {
+    struct loop *loop;
+    struct state *state;
+    const char *node;
+    struct metrics *metrics;
+    struct health *health;
+    uint64_t period_ms;
+    // New facts, valid until the next call. Called from the loop only.
+    void (*changed)(const struct facts *facts, void *arg);
+    void *arg;
+};
+
+NODISCARD int host_watch_new(const struct host_watch_config *config, struct host_watch **ret, struct err *err);
+void host_watch_free(struct host_watch *watch);
+CLEANUP_DEFINE(struct host_watch, host_watch_free);
+// Read again at once (SIGHUP).
+void host_watch_refresh(struct host_watch *watch);
+// Look again whether bridged local pods are seen by the rules: pods have come or gone.
+void host_watch_check(struct host_watch *watch);
+
+// The settings without which rules do not see packets of the live pods of node, as one text per finding: a line each in
+// out; ok by family. Shared with --once.
+NODISCARD int host_check_bridges(const struct facts *facts, struct state *state, const char *node,
+                                 bool ret_ok[FAMILY_COUNT], struct buf *out, struct err *err);

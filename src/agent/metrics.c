@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/metrics.h"
+
+#include <stdio.h>
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+struct metric_row {
+    const char *name;
+    enum metric_type type;
+    const char *labels[2];
+    const char *help;
+};
+
+static const struct metric_row rows[METRIC_COUNT] = {
+#define METRIC(id, name, type, label1, label2, help) {name, METRIC_##type, {label1, label2}, help},
+#include "agent/metrics.def"
+#undef METRIC
+};
+
+static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+
+struct histogram {
+    uint64_t counts[ARRAY_SIZE(bounds) + 1];  // the last one: above every bound
+    uint64_t count;
+    double sum;
+};
+
+struct series {
+    char *labels[2];
+    double value;
+};
+
+struct family {
+    VEC(struct series) series;
+    struct histogram *histogram;
+};
+
+struct metrics {
+    struct family families[METRIC_COUNT];
+};
+
+int metrics_new(struct metrics **ret, struct err *err)
+{
+    CLEANUP(metrics_free) struct metrics *metrics = calloc(1, sizeof(*metrics));
+    if (!metrics) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        if (rows[i].type == METRIC_HISTOGRAM) {
+            metrics->families[i].histogram = calloc(1, sizeof(struct histogram));
+            if (!metrics->families[i].histogram) {
+                return err_oom(err);
+            }
+        }
+    }
+    *ret = TAKE(metrics);
+    return 0;
+}
+
+void metrics_free(struct metrics *metrics)
+{
+    if (!metrics) {
+        return;
+    }
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        struct family *family = &metrics->families[i];
+        for (size_t j = 0; j < family->series.n; j++) {
+            free(family->series.v[j].labels[0]);
+            free(family->series.v[j].labels[1]);
+        }
+        vec_free(&family->series);
+        free(family->histogram);
+    }
+    free(metrics);
+}
+
+static bool same_label(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static struct series *find_series(const struct family *family, const char *label1, const char *label2)
+{
+    for (size_t i = 0; i < family->series.n; i++) {
+        struct series *series = &family->series.v[i];
+        if (same_label(series->labels[0], label1) && same_label(series->labels[1], label2)) {
+            return series;
+        }
+    }
+    return NULL;
+}
+
+static struct series *get_series(struct family *family, const char *label1, const char *label2)
+{
+    struct series *found = find_series(family, label1, label2);
+    if (found || family->series.n >= METRIC_SERIES_MAX) {
+        return found;
+    }
+    char *copy1 = strdup(label1 ? label1 : "");
+    char *copy2 = strdup(label2 ? label2 : "");
+    if (!copy1 || !copy2 || vec_push(&family->series, (struct series){.labels = {copy1, copy2}}) < 0) {
+        free(copy1);
+        free(copy2);
+        return NULL;
+    }
+    return &family->series.v[family->series.n - 1];
+}
+
+void metrics_add(struct metrics *metrics, enum metric metric, const char *label1, const char *label2, double delta)
+{
+    struct series *series = get_series(&metrics->families[metric], label1, label2);
+    if (series) {
+        series->value += delta;
+    }
+}
+
+void metrics_set(struct metrics *metrics, enum metric metric, const char *label1, const char *label2, double value)
+{
+    struct series *series = get_series(&metrics->families[metric], label1, label2);
+    if (series) {
+        series->value = value;
+    }
+}
+
+void metrics_observe(struct metrics *metrics, enum metric metric, double seconds)
+{
+    struct histogram *histogram = metrics->families[metric].histogram;
+    size_t bucket = 0;
+    while (bucket < ARRAY_SIZE(bounds) && seconds > bounds[bucket]) {
+        bucket++;
+    }
+    histogram->counts[bucket]++;
+    histogram->count++;
+    histogram->sum += seconds;
+}
+
+double metrics_get(const struct metrics *metrics, enum metric metric, const char *label1, const char *label2)
+{
+    const struct family *family = &metrics->families[metric];
+    if (family->histogram) {
+        return (double)family->histogram->count;
+    }
+    const struct series *series = find_series(family, label1, label2);
+    return series ? series->value : 0;
+}
+
+void metrics_count(struct metrics *metrics, const char *counter, const char *label, unsigned delta)
+{
+    char name[128];
+    (void)snprintf(name, sizeof(name), "netpold_%.100s_total", counter);
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        if (strcmp(rows[i].name, name) != 0) {
+            continue;
+        }
+        char first[128];
+        const char *slash = rows[i].labels[1] && label ? strchr(label, '/') : NULL;
+        int len = slash ? (int)(slash - label) : -1;
+        (void)snprintf(first, sizeof(first), "%.*s", len, label ? label : "");
+        metrics_add(metrics, (enum metric)i, rows[i].labels[0] ? first : NULL, slash ? slash + 1 : NULL, delta);
+        return;
+    }
+    metrics_add(metrics, METRIC_SOURCE_OTHER, counter, label, delta);
+}
+
+static void render_label(const char *name, const char *value, struct buf *out)
+{
+    buf_printf(out, "%s=\"", name);
+    for (const char *p = value; *p; p++) {
+        if (*p == '\\' || *p == '"') {
+            buf_putc(out, '\\');
+            buf_putc(out, *p);
+        } else if (*p == '\n') {
+            buf_puts(out, "\\n");
+        } else {
+            buf_putc(out, *p);
+        }
+    }
+    buf_putc(out, '"');
+}
+
+static void render_number(double value, struct buf *out)
+{
+    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value) {
+        buf_printf(out, " %.0f\n", value);
+    } else {
+        buf_printf(out, " %.15g\n", value);
+    }
+}
+
+static void render_series(const struct metric_row *row, const struct series *series, struct buf *out)
+{
+    buf_puts(out, row->name);
+    if (row->labels[0]) {
+        buf_putc(out, '{');
+        render_label(row->labels[0], series->labels[0], out);
+        if (row->labels[1] && series->labels[1][0]) {
+            buf_putc(out, ',');
+            render_label(row->labels[1], series->labels[1], out);
+        }
+        buf_putc(out, '}');
+    }
+    render_number(series->value, out);
+}
+
+static void render_histogram(const struct metric_row *row, const struct histogram *histogram, struct buf *out)
+{
+    uint64_t below = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
+        below += histogram->counts[i];
+        buf_printf(out, "%s_bucket{le=\"%g\"} %llu\n", row->name, bounds[i], (unsigned long long)below);
+    }
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n", row->name, (unsigned long long)histogram->count);
+    buf_printf(out, "%s_sum %.9g\n", row->name, histogram->sum);
+    buf_printf(out, "%s_count %llu\n", row->name, (unsigned long long)histogram->count);
+}
+
+void metrics_render(const struct metrics *metrics, struct buf *out)
+{
+    static const char *const type_names[] = {"counter", "gauge", "histogram"};
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        const struct family *family = &metrics->families[i];
+        const struct metric_row *row = &rows[i];
+        if (!family->histogram && family->series.n == 0 && (row->labels[0] || row->type == METRIC_GAUGE)) {
+            continue;
+        }
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, type_names[row->type]);
+        if (family->histogram) {
+            render_histogram(row, family->histogram, out);
+        } else if (family->series.n == 0) {
+            buf_printf(out, "%s 0\n", row->name);  // a counter that has not counted yet
+        }
+        for (size_t j = 0; j < family->series.n; j++) {
+            render_series(row, &family->series.v[j], out);
+        }
+    }
+}

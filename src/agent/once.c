@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/once.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/collect.h"
+#include "agent/fault.h"
+#include "agent/host_watch.h"
+#include "agent/node_lock.h"
+#include "base/num.h"
+#include "host/facts_read.h"
+#include "policy/compile.h"
+#include "ruleset/diff.h"
+
+struct pass {
+    const struct agent_config *config;
+    struct state *state;
+    struct facts *facts;
+    struct ruleset *want;
+    struct compile_stats stats;
+    struct backend *backend;
+    struct fault fault;
+};
+
+static void pass_free(struct pass *pass)
+{
+    if (pass->backend) {
+        pass->backend->ops->close(pass->backend);
+    }
+    ruleset_free(pass->want);
+    facts_free(pass->facts);
+    state_free(pass->state);
+    fault_done(&pass->fault);
+}
+#define PASS_CLEANUP __attribute__((cleanup(pass_free)))
+
+static int exit_code(const struct err *err)
+{
+    return err->kind == ERR_USAGE ? EXIT_USAGE : err->kind == ERR_INPUT ? EXIT_INPUT : EXIT_FAILED;
+}
+
+static int read_facts_file(const char *path, struct facts **ret, struct err *err)
+{
+    enum { FACTS_MAX = 64 << 20 };
+    CLEANUP(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        (void)err_errno(err, "cannot open %s", path);
+        err->kind = ERR_INPUT;
+        return -1;
+    }
+    BUF_CLEANUP struct buf text = {.max = FACTS_MAX};
+    char part[16384];
+    ssize_t n;
+    while ((n = read(fd, part, sizeof(part))) > 0 || (n < 0 && errno == EINTR)) {
+        buf_add(&text, part, n > 0 ? (size_t)n : 0);
+    }
+    if (n < 0) {
+        (void)err_errno(err, "cannot read %s", path);
+        err->kind = ERR_INPUT;
+        return -1;
+    }
+    return text.failed ? err_set(err, ERR_LIMIT, 0, "%s is too big", path)
+                       : facts_parse_json(text.data ? text.data : "", text.len, path, ret, err);
+}
+
+// Everything that a pass compares: the state, the facts, the ruleset wanted, the backend.
+static int prepare(struct pass *pass, struct err *err)
+{
+    const struct agent_config *config = pass->config;
+    (void)signal(SIGPIPE, SIG_IGN);
+    pass->fault.log_fd = -1;
+    if (fault_init(&pass->fault, err) < 0 || collect_state(config, &pass->state, err) < 0) {
+        return -1;
+    }
+    char why[512];
+    if (!sync_gate(pass->state, config->node, why, sizeof(why))) {
+        return err_set(err, ERR_NOT_FOUND, 0, "not synced, the kernel stays as it is: %s", why);
+    }
+    if ((config->facts_file ? read_facts_file(config->facts_file, &pass->facts, err) : facts_read(&pass->facts, err)) <
+            0 ||
+        compile_ruleset(pass->state, config->node, pass->facts, &config->options, &pass->want, &pass->stats, err) < 0) {
+        return -1;
+    }
+    const struct backend_options options = {.step = fault_step, .step_arg = &pass->fault};
+    return config->backend->probe(err) < 0 || config->backend->open(&options, &pass->backend, err) < 0 ? -1 : 0;
+}
+
+static bool is_empty(const struct ruleset *ruleset)
+{
+    size_t things = 0;
+    for (unsigned family = 0; family < FAMILY_COUNT; family++) {
+        const struct table *table = &ruleset->tables[family];
+        things += table->n_chains + table->n_sets + table->n_hooks;
+    }
+    return things == 0;
+}
+
+static void summarise(const struct pass *pass, const char *result, struct buf *out)
+{
+    size_t chains = 0;
+    size_t sets = 0;
+    size_t members = 0;
+    for (unsigned family = 0; family < FAMILY_COUNT; family++) {
+        const struct table *table = &pass->want->tables[family];
+        chains += table->n_chains;
+        sets += table->n_sets;
+        for (size_t i = 0; i < table->n_sets; i++) {
+            members += table->sets[i].n_members;
+        }
+    }
+    buf_printf(out, "netpold: %s: %s; %zu of %zu local pods enforced; %zu chains, %zu sets, %zu members",
+               pass->config->node, result, pass->stats.enforced_pods, pass->stats.local_pods, chains, sets, members);
+    if (pass->stats.unenforceable) {
+        buf_printf(out, "; %zu policies with unreadable parts", pass->stats.unenforceable);
+    }
+}
+
+static int check_bridges(const struct pass *pass, struct err *err)
+{
+    BUF_CLEANUP struct buf text = {0};
+    bool ok[FAMILY_COUNT];
+    if (host_check_bridges(pass->facts, pass->state, pass->config->node, ok, &text, err) < 0) {
+        return -1;
+    }
+    return ok[FAMILY_V4] && ok[FAMILY_V6] ? 0
+                                          : err_set(err, ERR_UNSUPPORTED, 0, "rules are in place, but %s", text.data);
+}
+
+static int compare(struct pass *pass, struct ruleset_diff **ret, struct ruleset **ret_live, struct err *err)
+{
+    CLEANUP(ruleset_free) struct ruleset *live = NULL;
+    if (pass->config->backend->snapshot(pass->backend, &live, err) < 0 ||
+        ruleset_diff_make(live, pass->want, ret, err) < 0) {
+        return -1;
+    }
+    *ret_live = TAKE(live);
+    return 0;
+}
+
+// A daemon runs: nothing is written from here.
+static int ask_daemon(struct pass *pass, struct buf *out, struct err *err)
+{
+    CLEANUP(ruleset_free) struct ruleset *live = NULL;
+    CLEANUP(ruleset_diff_free) struct ruleset_diff *diff = NULL;
+    if (compare(pass, &diff, &live, err) < 0) {
+        return exit_code(err);
+    }
+    if (ruleset_diff_empty(diff)) {
+        summarise(pass, "in step beside a running daemon, nothing written", out);
+        buf_putc(out, '\n');
+        return EXIT_OK;
+    }
+    if (node_lock_ask(err) < 0) {
+        return exit_code(err);
+    }
+    summarise(pass, "differs, the running daemon was asked to repair it", out);
+    buf_putc(out, '\n');
+    return pass->config->drift_exit_code;
+}
+
+// Applies, and reads back that the kernel holds it.
+static int program(struct pass *pass, struct apply_report *ret, struct err *err)
+{
+    const struct backend_ops *ops = pass->config->backend;
+    if (ops->apply(pass->backend, NULL, pass->want, ret, err) < 0) {
+        return -1;
+    }
+    struct apply_report again = {0};
+    if (ops->apply(pass->backend, NULL, pass->want, &again, err) < 0) {
+        return err_wrap(err, "read back");
+    }
+    return again.writes == 0 ? 0
+                             : err_set(err, ERR_RETRY, 0,
+                                       "the kernel did not keep what was written (%zu writes had to be repeated): "
+                                       "another program changes the same objects",
+                                       again.writes);
+}
+
+static int write_pass(struct pass *pass, struct buf *out, struct err *err)
+{
+    CLEANUP(ruleset_free) struct ruleset *before = NULL;
+    struct apply_report report = {0};
+    uint64_t start = num_now_ns();
+    if (pass->config->backend->snapshot(pass->backend, &before, err) < 0 || program(pass, &report, err) < 0 ||
+        check_bridges(pass, err) < 0) {
+        return exit_code(err);
+    }
+    bool first = is_empty(before);
+    bool wrote = report.writes > 0;
+    summarise(pass,
+              !wrote  ? "in step, nothing written"
+              : first ? "programmed for the first time"
+                      : "drift repaired",
+              out);
+    if (wrote) {
+        buf_printf(out, "; %zu set members added, %zu removed, %zu chains written, %zu deleted, %zu jumps in %.1f ms",
+                   report.members_added, report.members_removed, report.chains_created + report.chains_rewritten,
+                   report.chains_deleted, report.hooks_written, (double)(num_now_ns() - start) / 1e6);
+    }
+    buf_putc(out, '\n');
+    return wrote && !first ? pass->config->drift_exit_code : EXIT_OK;
+}
+
+int once_run(const struct agent_config *config, struct buf *out, struct err *err)
+{
+    PASS_CLEANUP struct pass pass = {.config = config};
+    if (prepare(&pass, err) < 0) {
+        return exit_code(err);
+    }
+    CLEANUP(node_lock_free) struct node_lock *lock = NULL;
+    if (node_lock_take(&lock, err) < 0) {
+        if (err->kind != ERR_RETRY) {
+            return exit_code(err);
+        }
+        err_clear(err);
+        return ask_daemon(&pass, out, err);
+    }
+    return write_pass(&pass, out, err);
+}
+
+int once_plan(const struct agent_config *config, struct buf *out, struct err *err)
+{
+    PASS_CLEANUP struct pass pass = {.config = config};
+    CLEANUP(ruleset_free) struct ruleset *live = NULL;
+    CLEANUP(ruleset_diff_free) struct ruleset_diff *diff = NULL;
+    if (prepare(&pass, err) < 0 || compare(&pass, &diff, &live, err) < 0) {
+        return exit_code(err);
+    }
+    ruleset_diff_render(diff, out);
+    if (out->failed) {
+        (void)err_oom(err);
+        return EXIT_FAILED;
+    }
+    return ruleset_diff_empty(diff) ? EXIT_OK : EXIT_DIFFERS;
+}
+
+int once_cleanup(const struct agent_config *config, struct buf *out, struct err *err)
+{
+    PASS_CLEANUP struct pass pass = {.config = config, .fault = {.log_fd = -1}};
+    CLEANUP(node_lock_free) struct node_lock *lock = NULL;
+    if (node_lock_take(&lock, err) < 0) {
+        if (err->kind == ERR_RETRY) {
+            (void)err_wrap(err, "a running netpold would put everything back; stop it first");
+        }
+        return exit_code(err);
+    }
+    struct apply_report report = {0};
+    if (fault_init(&pass.fault, err) < 0) {
+        return exit_code(err);
+    }
+    const struct backend_options options = {.step = fault_step, .step_arg = &pass.fault};
+    if (config->backend->probe(err) < 0 || config->backend->open(&options, &pass.backend, err) < 0 ||
+        config->backend->purge(pass.backend, &report, err) < 0) {
+        return exit_code(err);
+    }
+    buf_printf(out, "netpold: removed %zu jumps, %zu chains, %zu sets\n", report.hooks_written, report.chains_deleted,
+               report.sets_destroyed);
+    return EXIT_OK;
+}
+
+int once_print_facts(struct buf *out, struct err *err)
+{
+    CLEANUP(facts_free) struct facts *facts = NULL;
+    if (facts_read(&facts, err) < 0) {
+        return exit_code(err);
+    }
+    facts_render_json(facts, out);
+    if (out->len == 0 || out->data[out->len - 1] != '\n') {
+        buf_putc(out, '\n');
+    }
+    if (out->failed) {
+        (void)err_oom(err);
+        return EXIT_FAILED;
+    }
+    return EXIT_OK;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The sync state machine: when the kernel is brought in step with the state, and when it is left alone.
+//
+//   not synced  the source has not read everything, or nothing names this node, or there is no object at all: the
+//               kernel is not touched (DESIGN 2.6). Left once and never entered again: what is in force stays in force
+//               through every outage of the source.
+//   settling    objects appear where there were none, or the node's name where nothing knew it: somebody is filling the
+//               state, perhaps file by file, and policies may come last. Nothing is written until no change came for
+//               settle_ms (eight times that at most). A state that is complete when it is first seen does not wait.
+//   synced      a change marks the state dirty; it is applied at once when idle, and at most every
+//               min_apply_interval_ms under load. Each period the kernel is read back and what differs is put back.
+//   failing     a write failed: tried again after 100 ms, doubling to 30 s; changes wait for the next try.
+//   held        the state was emptied while running (no object of any kind is left). No cluster is empty, so this is an
+//               accident of the source: the last rules stay in force, not ready, until objects come back. --cleanup is
+//               how rules are removed on purpose.
+#pragma once
+
+#include "agent/health.h"
+#include "agent/metrics.h"
+#include "base/loop.h"
+#include "dataplane/backend.h"
+#include "host/facts.h"
+#include "model/state.h"
+#include "policy/options.h"
+
+struct sync;
+
+struct sync_config {
+    struct loop *loop;
+    struct state *state;
+    const char *node;
+    struct policy_options options;
+    const struct backend_ops *ops;
+    struct backend_options backend_options;
+    struct metrics *metrics;
+    struct health *health;
+    uint64_t min_apply_interval_ms;
+    uint64_t period_ms;     // 0: never verified by itself
+    uint64_t retry_min_ms;  // 0: 100
+    uint64_t retry_max_ms;  // 0: 30000
+    uint64_t settle_ms;     // 0: 250
+    // After chains or jumps were written, and after the first apply; NULL: nobody asks.
+    void (*applied)(void *arg);
+    void *applied_arg;
+};
+
+// Everything that config points to must outlive the object. Nothing is opened or written before the loop runs.
+NODISCARD int sync_new(const struct sync_config *config, struct sync **ret, struct err *err);
+// Leaves the kernel as it is.
+void sync_free(struct sync *sync);
+CLEANUP_DEFINE(struct sync, sync_free);
+
+// What the source says (source_owner.synced, .changed).
+void sync_source_synced(struct sync *sync, bool synced, const char *why);
+void sync_changed(struct sync *sync);
+// Facts of the host, borrowed until the next call. Nothing is written before they are known.
+void sync_facts(struct sync *sync, const struct facts *facts);
+// Read the kernel back now (SIGHUP), without waiting for a back-off.
+void sync_verify(struct sync *sync);
+
+// Whether the state may be acted upon for this node; false: why says why not.
+bool sync_gate(struct state *state, const char *node, char *why, size_t size);

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The memory backend: a kernel that always takes what it is given. For tests of what stands above, and for dry runs;
+// its reports and steps are those of a real backend.
+#include "dataplane/backend.h"
+#include "ruleset/diff.h"
+
+struct memory {
+    struct backend backend;
+    struct backend_options options;
+    struct ruleset *ruleset;
+};
+
+// ---- copying -------------------------------------------------------------------------------------------------------
+
+static bool copy_text(struct arena *arena, const char **text)
+{
+    if (!*text) {
+        return true;
+    }
+    *text = arena_strdup(arena, *text);
+    return *text;
+}
+
+static void *copy_array(struct arena *arena, const void *from, size_t n, size_t item)
+{
+    void *to = arena_alloc(arena, n * item);
+    if (to && n) {
+        memcpy(to, from, n * item);
+    }
+    return to;
+}
+
+static bool copy_rule(struct arena *arena, struct rule *rule)
+{
+    rule->ports = copy_array(arena, rule->ports, rule->n_ports, sizeof(*rule->ports));
+    return rule->ports && copy_text(arena, &rule->set) && copy_text(arena, &rule->chain) &&
+           copy_text(arena, &rule->comment);
+}
+
+static bool copy_chain(struct arena *arena, struct chain *chain)
+{
+    struct rule *rules = copy_array(arena, chain->rules, chain->n_rules, sizeof(*rules));
+    for (size_t i = 0; rules && i < chain->n_rules; i++) {
+        if (!copy_rule(arena, &rules[i])) {
+            return false;
+        }
+    }
+    chain->rules = rules;
+    return rules && copy_text(arena, &chain->name);
+}
+
+static bool copy_table(struct arena *arena, struct table *table)
+{
+    struct chain *chains = copy_array(arena, table->chains, table->n_chains, sizeof(*chains));
+    struct set *sets = copy_array(arena, table->sets, table->n_sets, sizeof(*sets));
+    struct hook *hooks = copy_array(arena, table->hooks, table->n_hooks, sizeof(*hooks));
+    if (!chains || !sets || !hooks) {
+        return false;
+    }
+    for (size_t i = 0; i < table->n_chains; i++) {
+        if (!copy_chain(arena, &chains[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < table->n_sets; i++) {
+        sets[i].members = copy_array(arena, sets[i].members, sets[i].n_members, sizeof(*sets[i].members));
+        sets[i].describe = "";
+        if (!sets[i].members || !copy_text(arena, &sets[i].name)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < table->n_hooks; i++) {
+        if (!copy_text(arena, &hooks[i].builtin) || !copy_rule(arena, &hooks[i].rule)) {
+            return false;
+        }
+    }
+    table->chains = chains;
+    table->sets = sets;
+    table->hooks = hooks;
+    return true;
+}
+
+static int copy_ruleset(const struct ruleset *from, struct ruleset **ret, struct err *err)
+{
+    CLEANUP(ruleset_free) struct ruleset *copy = calloc(1, sizeof(*copy));
+    if (!copy) {
+        return err_oom(err);
+    }
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        copy->tables[family] = from->tables[family];
+        if (!copy_table(&copy->arena, &copy->tables[family])) {
+            return err_oom(err);
+        }
+    }
+    *ret = TAKE(copy);
+    return 0;
+}
+
+// ---- applying ------------------------------------------------------------------------------------------------------
+
+static void take_step(const struct memory *memory, const char *what, struct apply_report *report)
+{
+    if (memory->options.step) {
+        memory->options.step(what, false, memory->options.step_arg);
+        memory->options.step(what, true, memory->options.step_arg);
+    }
+    report->writes++;
+}
+
+static void widen_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report)
+{
+    for (size_t i = 0; i < table->n_sets; i++) {
+        const struct set_delta *delta = &table->sets[i];
+        if (!delta->to) {
+            continue;
+        }
+        bool retyped = delta->from && delta->from->type != delta->to->type;
+        if (retyped) {
+            take_step(memory, "set-destroy", report);
+            report->sets_destroyed++;
+        }
+        if (!delta->from || retyped) {
+            take_step(memory, "set-create", report);
+            report->sets_created++;
+        }
+        if (delta->n_added) {
+            take_step(memory, "set-add", report);
+            report->members_added += delta->n_added;
+        }
+    }
+}
+
+static void narrow_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report)
+{
+    for (size_t i = 0; i < table->n_sets; i++) {
+        const struct set_delta *delta = &table->sets[i];
+        bool kept = delta->from && delta->to && delta->from->type == delta->to->type;
+        if (kept && delta->n_removed) {
+            take_step(memory, "set-del", report);
+            report->members_removed += delta->n_removed;
+        }
+    }
+    for (size_t i = 0; i < table->n_sets; i++) {
+        if (!table->sets[i].to) {
+            take_step(memory, "set-destroy", report);
+            report->sets_destroyed++;
+        }
+    }
+}
+
+// The hook of that rank in a built-in chain; NULL behind the last.
+static const struct hook *hook_at(const struct table *table, const char *builtin, size_t rank)
+{
+    for (size_t i = 0; i < table->n_hooks; i++) {
+        if (strcmp(table->hooks[i].builtin, builtin) == 0 && rank-- == 0) {
+            return &table->hooks[i];
+        }
+    }
+    return NULL;
+}
+
+static size_t count_hooks(const struct table *from, const struct table *to)
+{
+    static const char *const builtins[] = {"FORWARD", "INPUT", "OUTPUT"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(builtins); i++) {
+        for (size_t rank = 0;; rank++) {
+            const struct hook *old = hook_at(from, builtins[i], rank);
+            const struct hook *new = hook_at(to, builtins[i], rank);
+            if (!old && !new) {
+                break;
+            }
+            n += !old || !new || !hook_equal(old, new);
+        }
+    }
+    return n;
+}
+
+static void commit_table(const struct memory *memory, const struct table_diff *diff, const struct table *from,
+                         const struct table *to, struct apply_report *report)
+{
+    if (diff->n_chains == 0 && !diff->hooks_differ) {
+        return;
+    }
+    take_step(memory, "commit", report);
+    report->commits++;
+    report->hooks_written += diff->hooks_differ ? count_hooks(from, to) : 0;
+    for (size_t i = 0; i < diff->n_chains; i++) {
+        report->chains_created += !diff->chains[i].from;
+        report->chains_deleted += !diff->chains[i].to;
+        report->chains_rewritten += diff->chains[i].from && diff->chains[i].to;
+    }
+}
+
+static int memory_apply(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
+                        struct apply_report *ret, struct err *err)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    CLEANUP(ruleset_free) struct ruleset *copy = NULL;
+    CLEANUP(ruleset_diff_free) struct ruleset_diff *diff = NULL;
+    struct apply_report report = {0};
+    (void)have;  // this kernel is always known
+    if (copy_ruleset(want, &copy, err) < 0 || ruleset_diff_make(memory->ruleset, want, &diff, err) < 0) {
+        return -1;
+    }
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        widen_sets(memory, &diff->tables[family], &report);
+    }
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        commit_table(memory, &diff->tables[family], &memory->ruleset->tables[family], &want->tables[family], &report);
+    }
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        narrow_sets(memory, &diff->tables[family], &report);
+    }
+    ruleset_free(memory->ruleset);
+    memory->ruleset = TAKE(copy);
+    if (ret) {
+        *ret = report;
+    }
+    return 0;
+}
+
+static int memory_probe(struct err *err)
+{
+    (void)err;
+    return 0;
+}
+
+static void memory_close(struct backend *backend)
+{
+    if (backend) {
+        struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+        ruleset_free(memory->ruleset);
+        free(memory);
+    }
+}
+
+static int memory_open(const struct backend_options *options, struct backend **ret, struct err *err)
+{
+    struct memory *memory = calloc(1, sizeof(*memory));
+    if (!memory) {
+        return err_oom(err);
+    }
+    memory->ruleset = calloc(1, sizeof(*memory->ruleset));
+    if (!memory->ruleset) {
+        free(memory);
+        return err_oom(err);
+    }
+    memory->backend.ops = &backend_memory;
+    if (options) {
+        memory->options = *options;
+    }
+    *ret = &memory->backend;
+    return 0;
+}
+
+static int memory_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
+{
+    return copy_ruleset(CONTAINER_OF(backend, struct memory, backend)->ruleset, ret, err);
+}
+
+static int memory_purge(struct backend *backend, struct apply_report *ret, struct err *err)
+{
+    const struct ruleset nothing = {0};
+    return memory_apply(backend, NULL, &nothing, ret, err);
+}
+
+const struct backend_ops backend_memory = {
+    .name = "memory",
+    .probe = memory_probe,
+    .open = memory_open,
+    .snapshot = memory_snapshot,
+    .apply = memory_apply,
+    .purge = memory_purge,
+    .close = memory_close,
+};

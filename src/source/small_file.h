@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Small files that may hold secrets: tokens, keys, kubeconfigs.
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+// The whole file, NUL-terminated; refused above max bytes (ERR_LIMIT), when it holds a NUL byte (ERR_INPUT) or cannot
+// be read (ERR_SYSTEM; ERR_NOT_FOUND when it is not there). The caller frees it, with secret_free if it is one.
+NODISCARD int small_file_read(const char *path, size_t max, char **ret, struct err *err);
+
+// Wipes and frees; NULL is accepted.
+void secret_free(char *text);
+CLEANUP_DEFINE(char, secret_free);

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract of a kernel backend, run inside a network namespace of its own (tests/kernel/test_backend_contract.sh):
+//   backend_contract                 the cases, by cmocka; exit 77 when the kernel lacks something
+//   backend_contract probe           what the kernel lacks
+//   backend_contract apply FILE | snapshot | purge      for the shell part; prints the report
+//   backend_contract random SEED     text of a random ruleset
+//   backend_contract speed N         times of filling, repeating and reading a set of N members
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "ruleset/parse.h"
+#include "ruleset/render.h"
+#include "sets/sets.h"
+#include "support/backend_contract.h"
+#include "support/random_ruleset.h"
+#include "xtables/xtables.h"
+
+enum { SKIP = 77 };
+
+// ---- cases ---------------------------------------------------------------------------------------------------------
+
+static void legacy_first(void **state)
+{
+    (void)state;
+    contract_first(&backend_legacy);
+}
+
+static void legacy_random(void **state)
+{
+    (void)state;
+    contract_random(&backend_legacy);
+}
+
+static void legacy_members(void **state)
+{
+    (void)state;
+    contract_members(&backend_legacy);
+}
+
+static void legacy_growth(void **state)
+{
+    (void)state;
+    contract_growth(&backend_legacy);
+}
+
+static void legacy_retype(void **state)
+{
+    (void)state;
+    contract_retype(&backend_legacy);
+}
+
+// Ends the process at every step of a change in turn: the next apply finds its way, and no half-made set stays.
+static void legacy_killed(void **state)
+{
+    (void)state;
+    struct rng rng = {rng_seed("legacy_killed")};
+    for (size_t round = 0; round < 5; round++) {
+        CLEANUP(ruleset_free) struct ruleset *old = random_ruleset(&rng);
+        CLEANUP(ruleset_free) struct ruleset *new = contract_change(&rng, old);
+        struct contract contract = {0};
+        contract_open(&contract, &backend_legacy);
+        bool died = true;
+        for (size_t at = 1; died; at++) {
+            (void)contract_apply(&contract, NULL, old);
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                contract.fail_at = contract.before + contract.after + at;
+                _exit(backend_legacy.apply(contract.backend, NULL, new, NULL, NULL) < 0);
+            }
+            int status = 0;
+            assert_int_equal(waitpid(child, &status, 0), child);
+            assert_true(WIFEXITED(status));
+            died = WEXITSTATUS(status) != 0;
+            assert_true(!died || WEXITSTATUS(status) == 9);
+            (void)contract_apply(&contract, NULL, new);
+            contract_expect(&contract, new);
+        }
+        struct err err = {0};
+        assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+        contract_close(&contract);
+    }
+}
+
+static void legacy_lock(void **state)
+{
+    (void)state;
+    const char *path = "/run/np-contract.lock";
+    int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    const struct backend_options options = {.lock_path = path, .lock_wait_ms = 200};
+    struct backend *backend = NULL;
+    struct apply_report report = {0};
+    struct err err = {0};
+    CLEANUP(ruleset_free) struct ruleset *want = contract_big(2, NULL);
+    assert_int_equal(backend_legacy.open(&options, &backend, &err), 0);
+    uint64_t begun = num_now_ms();
+    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), -1);
+    uint64_t took = num_now_ms() - begun;
+    assert_int_equal(err.kind, ERR_RETRY);
+    assert_non_null(strstr(err.msg, path));
+    assert_true(took >= 200 && took < 2000);
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), 0);
+    assert_int_equal(backend_legacy.purge(backend, &report, &err), 0);
+    backend_legacy.close(backend);
+    (void)close(fd);
+    (void)unlink(path);
+}
+
+// Another program, which does not take the lock, changes the table between our reading and our commit.
+struct intruder {
+    unsigned left;
+    size_t commits;
+};
+
+static void intrude(const char *what, bool after, void *arg)
+{
+    struct intruder *intruder = arg;
+    if (strcmp(what, "commit") != 0 || after) {
+        return;
+    }
+    intruder->commits++;
+    if (intruder->left == 0) {
+        return;
+    }
+    intruder->left--;
+    const struct xtables_rule rule = {.icmp_type = -1, .hop_limit = -1, .verdict = XTABLES_ACCEPT, .protocol = 6};
+    struct xtables *table = NULL;
+    struct err err = {0};
+    if (xtables_open(XTABLES_V4, &table, &err) < 0 || xtables_append(table, "FORWARD", &rule, &err) < 0 ||
+        xtables_commit(table, &err) < 0) {
+        fail_msg("intrude: %s", err.msg);
+    }
+    xtables_close(table);
+}
+
+static int count_rule(const struct xtables_view *view, void *arg, struct err *err)
+{
+    (void)err;
+    *(size_t *)arg += strcmp(view->target, "ACCEPT") == 0;
+    return 0;
+}
+
+static void legacy_intruder(void **state)
+{
+    (void)state;
+    struct intruder intruder = {.left = 2};
+    const struct backend_options options = {.step = intrude, .step_arg = &intruder};
+    struct backend *backend = NULL;
+    struct apply_report report = {0};
+    struct err err = {0};
+    CLEANUP(ruleset_free) struct ruleset *want = contract_big(2, NULL);
+    assert_int_equal(backend_legacy.open(&options, &backend, &err), 0);
+    if (backend_legacy.apply(backend, NULL, want, &report, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(intruder.commits, 3);
+    assert_int_equal(report.commits, 1);
+    assert_int_equal(report.chains_created, 1);
+
+    intruder = (struct intruder){.left = 100};
+    want->tables[FAMILY_V4].n_chains = 0;
+    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), -1);
+    assert_int_equal(err.num, EAGAIN);
+    assert_int_equal(err.kind, ERR_RETRY);
+    intruder = (struct intruder){0};
+    assert_int_equal(backend_legacy.purge(backend, &report, &err), 0);
+
+    struct xtables *table = NULL;
+    size_t foreign = 0;
+    assert_int_equal(xtables_open(XTABLES_V4, &table, &err), 0);
+    assert_int_equal(xtables_read(table, "FORWARD", count_rule, &foreign, &err), 0);
+    assert_int_equal(foreign, 2 + 5);
+    for (size_t i = 0; i < foreign; i++) {
+        assert_int_equal(xtables_delete(table, "FORWARD", 0, &err), 0);
+    }
+    assert_int_equal(xtables_commit(table, &err), 0);
+    xtables_close(table);
+    backend_legacy.close(backend);
+}
+
+// Wrong knowledge of the sets is an error that asks to read them, not damage.
+static void legacy_stale_have(void **state)
+{
+    (void)state;
+    struct contract contract = {0};
+    struct apply_report report = {0};
+    struct err err = {0};
+    CLEANUP(ruleset_free) struct ruleset *three = contract_big(3, NULL);
+    CLEANUP(ruleset_free) struct ruleset *five = contract_big(5, NULL);
+    const struct ruleset nothing = {0};
+    contract_open(&contract, &backend_legacy);
+    assert_int_equal(backend_legacy.apply(contract.backend, three, five, &report, &err), -1);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
+    contract.before = contract.after;
+    (void)contract_apply(&contract, NULL, three);
+    assert_int_equal(backend_legacy.apply(contract.backend, &nothing, five, &report, &err), -1);
+    assert_int_equal(err.kind, ERR_RETRY);
+    assert_int_equal(err.num, EEXIST);
+    contract.before = contract.after;
+    (void)contract_apply(&contract, NULL, five);
+    contract_expect(&contract, five);
+    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+    contract_close(&contract);
+}
+
+// Sets of our names that are none of ours: another family or options. Unused they go; used they are named.
+static void legacy_alien_sets(void **state)
+{
+    (void)state;
+    struct contract contract = {0};
+    struct sets *sets = NULL;
+    struct err err = {0};
+    struct apply_report report = {0};
+    CLEANUP(ruleset_free) struct ruleset *want = contract_big(3, NULL);
+    contract_open(&contract, &backend_legacy);
+    assert_int_equal(sets_open(&sets, &err), 0);
+    assert_int_equal(sets_create(sets, "NP4-BIG", SETS_HASH_IP, SETS_V6, 64, 100, &err), 0);
+    assert_int_equal(sets_create(sets, "NP4-OTHER", SETS_HASH_NET, SETS_V6, 64, 100, &err), 0);
+    report = contract_apply(&contract, NULL, want);
+    assert_int_equal(report.sets_destroyed, 2);
+    contract_expect(&contract, want);
+    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+
+    uint16_t index = 0;
+    struct xtables *table = NULL;
+    assert_int_equal(sets_create(sets, "NP4-BIG", SETS_HASH_NET, SETS_V4, 64, 100, &err), 0);
+    assert_int_equal(sets_index(sets, "NP4-BIG", &index, &err), 0);
+    const struct xtables_rule rule = {
+        .icmp_type = -1, .hop_limit = -1, .has_set = true, .set_index = index, .set_dimensions = 1};
+    assert_int_equal(xtables_open(XTABLES_V4, &table, &err), 0);
+    assert_int_equal(xtables_append(table, "INPUT", &rule, &err), 0);
+    assert_int_equal(xtables_commit(table, &err), 0);
+    xtables_close(table);
+    assert_int_equal(backend_legacy.apply(contract.backend, NULL, want, &report, &err), -1);
+    assert_int_equal(err.kind, ERR_RETRY);
+    assert_non_null(strstr(err.msg, "NP4-BIG"));
+    assert_non_null(strstr(err.msg, "remove that rule"));
+    assert_int_equal(xtables_open(XTABLES_V4, &table, &err), 0);
+    assert_int_equal(xtables_delete(table, "INPUT", 0, &err), 0);
+    assert_int_equal(xtables_commit(table, &err), 0);
+    xtables_close(table);
+    contract.before = contract.after;
+    (void)contract_apply(&contract, NULL, want);
+    contract_expect(&contract, want);
+    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+    sets_close(sets);
+    contract_close(&contract);
+}
+
+// What the kernel refuses of a member names the member.
+static void legacy_refused_member(void **state)
+{
+    (void)state;
+    struct sets *sets = NULL;
+    struct err err = {0};
+    static struct sets_member members[2500];
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        members[i] = (struct sets_member){.address = {10, 0, (uint8_t)(i >> 8), (uint8_t)i}, .length = 32};
+    }
+    members[1700].length = 77;
+    assert_int_equal(sets_open(&sets, &err), 0);
+    assert_int_equal(sets_create(sets, "NP4-R", SETS_HASH_NET, SETS_V4, 64, 65536, &err), 0);
+    assert_int_equal(sets_add(sets, "NP4-R", SETS_V4, SETS_HASH_NET, members, ARRAY_SIZE(members), &err), -1);
+    assert_string_equal(err.msg, "add 10.0.6.164/77 to set NP4-R: the prefix length is out of range");
+    assert_int_equal(sets_create(sets, "NP4-R", SETS_HASH_NET, SETS_V4, 64, 65536, &err), -1);
+    assert_int_equal(err.num, EEXIST);
+    assert_int_equal(sets_destroy(sets, "NP4-R", &err), 0);
+    assert_int_equal(sets_destroy(sets, "NP4-R", &err), 0);
+    assert_int_equal(sets_add(sets, "NP4-R", SETS_V4, SETS_HASH_NET, members, 1, &err), -1);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
+    sets_close(sets);
+}
+
+static int run_cases(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(legacy_first),          cmocka_unit_test(legacy_random),
+        cmocka_unit_test(legacy_members),        cmocka_unit_test(legacy_growth),
+        cmocka_unit_test(legacy_retype),         cmocka_unit_test(legacy_killed),
+        cmocka_unit_test(legacy_lock),           cmocka_unit_test(legacy_intruder),
+        cmocka_unit_test(legacy_stale_have),     cmocka_unit_test(legacy_alien_sets),
+        cmocka_unit_test(legacy_refused_member),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+// ---- verbs of the shell part ---------------------------------------------------------------------------------------
+
+static int complain(const struct err *err)
+{
+    char text[1024];
+    (void)fprintf(stderr, "backend_contract: %s: %s\n", err_kind_name(err->kind), err_text(err, text, sizeof(text)));
+    return 1;
+}
+
+static int print_report(const struct apply_report *report)
+{
+    (void)printf("writes=%zu commits=%zu sets+%zu-%zu members+%zu-%zu chains+%zu~%zu-%zu hooks=%zu\n", report->writes,
+                 report->commits, report->sets_created, report->sets_destroyed, report->members_added,
+                 report->members_removed, report->chains_created, report->chains_rewritten, report->chains_deleted,
+                 report->hooks_written);
+    return 0;
+}
+
+static int read_ruleset(const char *path, struct ruleset **ret, struct err *err)
+{
+    BUF_CLEANUP struct buf text = {0};
+    char chunk[65536];
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return err_errno(err, "open %s", path);
+    }
+    for (size_t got; (got = fread(chunk, 1, sizeof(chunk), file)) > 0;) {
+        buf_add(&text, chunk, got);
+    }
+    (void)fclose(file);
+    return text.failed ? err_oom(err) : parse_restore(text.data ? text.data : "", text.len, ret, err);
+}
+
+static int run_apply(struct backend *backend, const char *path)
+{
+    CLEANUP(ruleset_free) struct ruleset *want = NULL;
+    struct apply_report report = {0};
+    struct err err = {0};
+    if (read_ruleset(path, &want, &err) < 0 || backend->ops->apply(backend, NULL, want, &report, &err) < 0) {
+        return complain(&err);
+    }
+    return print_report(&report);
+}
+
+static int run_snapshot(struct backend *backend)
+{
+    CLEANUP(ruleset_free) struct ruleset *seen = NULL;
+    BUF_CLEANUP struct buf text = {0};
+    struct err err = {0};
+    if (backend->ops->snapshot(backend, &seen, &err) < 0) {
+        return complain(&err);
+    }
+    render_restore(seen, &text);
+    (void)fputs(text.data ? text.data : "", stdout);
+    return 0;
+}
+
+static int run_purge(struct backend *backend)
+{
+    struct apply_report report = {0};
+    struct err err = {0};
+    return backend->ops->purge(backend, &report, &err) < 0 ? complain(&err) : print_report(&report);
+}
+
+static int run_random(const char *number)
+{
+    uint64_t seed = 0;
+    if (!num_parse_u64(number, strlen(number), UINT64_MAX, &seed)) {
+        return 3;
+    }
+    struct rng rng = {seed};
+    CLEANUP(ruleset_free) struct ruleset *ruleset = random_ruleset(&rng);
+    BUF_CLEANUP struct buf text = {0};
+    render_restore(ruleset, &text);
+    (void)fputs(text.data ? text.data : "", stdout);
+    return 0;
+}
+
+static double apply_ms(struct backend *backend, const struct ruleset *have, const struct ruleset *want)
+{
+    struct apply_report report = {0};
+    struct err err = {0};
+    uint64_t begun = num_now_ns();
+    if (backend->ops->apply(backend, have, want, &report, &err) < 0) {
+        (void)complain(&err);
+        exit(1);
+    }
+    return (double)(num_now_ns() - begun) / 1e6;
+}
+
+static int run_speed(struct backend *backend, const char *number)
+{
+    uint64_t n = 0;
+    if (!num_parse_u64(number, strlen(number), 4000000, &n) || n == 0) {
+        return 3;
+    }
+    CLEANUP(ruleset_free) struct ruleset *want = contract_big((size_t)n, NULL);
+    CLEANUP(ruleset_free) struct ruleset *less = contract_big((size_t)n, "10.0.0.1");
+    const struct ruleset nothing = {0};
+    double fill = apply_ms(backend, &nothing, want);
+    (void)printf(
+        "%llu members: fill %.1f ms (%.2f M/s), repeat known %.2f ms, repeat unknown %.1f ms, one less %.2f ms\n",
+        (unsigned long long)n, fill, (double)n / fill / 1e3, apply_ms(backend, want, want),
+        apply_ms(backend, NULL, want), apply_ms(backend, want, less));
+    return run_purge(backend);
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    struct backend *backend = NULL;
+    if (backend_legacy.probe(&err) < 0) {
+        (void)complain(&err);
+        (void)fprintf(stderr, "SKIPPED: the kernel cannot run the legacy backend: %s\n", err.msg);
+        return SKIP;
+    }
+    if (argc < 2) {
+        return run_cases();
+    }
+    if (strcmp(argv[1], "probe") == 0) {
+        return 0;
+    }
+    if (backend_legacy.open(NULL, &backend, &err) < 0) {
+        return complain(&err);
+    }
+    int result = 3;
+    if (argc == 3 && strcmp(argv[1], "apply") == 0) {
+        result = run_apply(backend, argv[2]);
+    } else if (argc == 2 && strcmp(argv[1], "snapshot") == 0) {
+        result = run_snapshot(backend);
+    } else if (argc == 2 && strcmp(argv[1], "purge") == 0) {
+        result = run_purge(backend);
+    } else if (argc == 3 && strcmp(argv[1], "random") == 0) {
+        result = run_random(argv[2]);
+    } else if (argc == 3 && strcmp(argv[1], "speed") == 0) {
+        result = run_speed(backend, argv[2]);
+    }
+    backend_legacy.close(backend);
+    return result;
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "host/facts.h"
+
+#include <stdio.h>
+
+#include "base/num.h"
+#include "host/facts_build.h"
+#include "support/rng.h"
+
+static struct facts *facts_of(const char *json)
+{
+    struct facts *facts = NULL;
+    struct err err = {0};
+    if (facts_parse_json(json, strlen(json), "f.json", &facts, &err) < 0) {
+        char text[1024];
+        fail_msg("%s", err_text(&err, text, sizeof(text)));
+    }
+    return facts;
+}
+
+static void expect_error(const char *json, const char *want)
+{
+    struct facts *facts = NULL;
+    struct err err = {0};
+    char text[1024];
+    assert_int_equal(facts_parse_json(json, strlen(json), "f.json", &facts, &err), -1);
+    assert_null(facts);
+    assert_int_equal(err.kind, ERR_INPUT);
+    assert_string_equal(err_text(&err, text, sizeof(text)), want);
+}
+
+static struct address address_of(const char *text)
+{
+    struct address address;
+    assert_true(address_parse(text, &address));
+    return address;
+}
+
+static const char NODE[] =
+    "{\n"
+    "  \"interfaces\": [\n"
+    "    {\"name\": \"cni0\", \"kind\": \"bridge\", \"addresses\": [\"10.0.1.254\", \"fe80::1\"]},\n"
+    "    {\"name\": \"eth0\", \"addresses\": [\"192.168.0.1\", \"fd00::1\"]},\n"
+    "    {\"name\": \"kube-ipvs0\", \"kind\": \"dummy\", \"addresses\": [\"10.96.0.1\"]},\n"
+    "    {\"name\": \"veth1\", \"kind\": \"veth\", \"master\": \"cni0\", \"addresses\": []},\n"
+    "    {\"name\": \"veth2\", \"kind\": \"veth\", \"addresses\": []}\n"
+    "  ],\n"
+    "  \"routes\": [\n"
+    "    {\"prefix\": \"0.0.0.0/0\", \"device\": \"eth0\"},\n"
+    "    {\"prefix\": \"10.0.0.0/16\", \"device\": \"eth0\"},\n"
+    "    {\"prefix\": \"10.0.1.0/24\", \"device\": \"cni0\"},\n"
+    "    {\"prefix\": \"10.0.1.77/32\", \"device\": \"veth2\"},\n"
+    "    {\"prefix\": \"fd00:1::/64\", \"device\": \"cni0\"}\n"
+    "  ],\n"
+    "  \"bridgeNf\": {\"ipv4\": \"on\", \"ipv6\": \"off\"},\n"
+    "  \"ipvs\": true\n"
+    "}\n";
+
+static void test_render_is_canonical(void **state)
+{
+    (void)state;
+    // The same facts in another order, with doubles, host bits and other spellings of the same addresses.
+    static const char messy[] =
+        "{\"ipvs\":true,\"bridgeNf\":{\"ipv6\":\"off\",\"ipv4\":\"on\"},\"routes\":["
+        "{\"device\":\"cni0\",\"prefix\":\"fd00:1:0::/64\"},{\"prefix\":\"10.0.1.77/32\",\"device\":\"veth2\"},"
+        "{\"prefix\":\"10.0.1.9/24\",\"device\":\"cni0\"},{\"prefix\":\"10.0.0.0/16\",\"device\":\"eth0\"},"
+        "{\"prefix\":\"10.0.1.0/24\",\"device\":\"cni0\"},{\"prefix\":\"0.0.0.0/0\",\"device\":\"eth0\"}],"
+        "\"interfaces\":[{\"name\":\"veth2\",\"kind\":\"veth\"},{\"kind\":\"veth\",\"name\":\"veth1\",\"master\":"
+        "\"cni0\"},"
+        "{\"name\":\"kube-ipvs0\",\"kind\":\"dummy\",\"addresses\":[\"10.96.0.1\"]},"
+        "{\"name\":\"eth0\",\"addresses\":[\"fd00:0::1\",\"192.168.0.1\",\"fd00::1\"]},"
+        "{\"name\":\"cni0\",\"kind\":\"bridge\",\"addresses\":[\"fe80::1\",\"10.0.1.254\"]}]}";
+    CLEANUP(facts_free) struct facts *neat = facts_of(NODE);
+    CLEANUP(facts_free) struct facts *same = facts_of(messy);
+    BUF_CLEANUP struct buf text = {0};
+    assert_true(facts_equal(neat, same));
+    facts_render_json(same, &text);
+    assert_string_equal(text.data, NODE);
+}
+
+static void test_empty(void **state)
+{
+    (void)state;
+    CLEANUP(facts_free) struct facts *fresh = NULL;
+    CLEANUP(facts_free) struct facts *parsed = facts_of("{}");
+    BUF_CLEANUP struct buf text = {0};
+    struct err err = {0};
+    struct address address = address_of("10.0.0.1");
+    assert_int_equal(facts_new(&fresh, &err), 0);
+    assert_true(facts_equal(fresh, parsed));
+    facts_render_json(fresh, &text);
+    assert_string_equal(text.data,
+                        "{\n  \"interfaces\": [],\n  \"routes\": [],\n  \"bridgeNf\": {\"ipv4\": \"unknown\", "
+                        "\"ipv6\": \"unknown\"},\n  \"ipvs\": false\n}\n");
+    CLEANUP(facts_free) struct facts *again = facts_of(text.data);
+    assert_true(facts_equal(fresh, again));
+    assert_null(facts_pod_interface(fresh, &address));
+    assert_null(facts_interface(fresh, "eth0"));
+    assert_false(facts_is_own_address(fresh, &address));
+}
+
+static void test_equal_sees_everything(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from;
+        const char *to;
+    } changes[] = {
+        {"\"veth1\"", "\"veth3\""},
+        {"\"kind\": \"bridge\"", "\"kind\": \"vlan\""},
+        {"\"master\": \"cni0\"", "\"master\": \"cni1\""},
+        {"fe80::1", "fe80::2"},
+        {"10.0.1.77/32", "10.0.1.78/32"},
+        {"\"device\": \"veth2\"", "\"device\": \"veth1\""},
+        {"\"ipv4\": \"on\"", "\"ipv4\": \"off\""},
+        {"\"ipvs\": true", "\"ipvs\": false"},
+        {", \"fd00::1\"", ""},
+        {"\"ipv6\": \"off\"", "\"ipv6\": \"unknown\""},
+    };
+    CLEANUP(facts_free) struct facts *base = facts_of(NODE);
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        char text[2048];
+        const char *at = strstr(NODE, changes[i].from);
+        assert_non_null(at);
+        (void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - NODE), NODE, changes[i].to,
+                       at + strlen(changes[i].from));
+        CLEANUP(facts_free) struct facts *changed = facts_of(text);
+        assert_false(facts_equal(base, changed));
+        assert_false(facts_equal(changed, base));
+    }
+}
+
+static void test_pod_interface(void **state)
+{
+    (void)state;
+    CLEANUP(facts_free) struct facts *facts = facts_of(NODE);
+    static const struct {
+        const char *address;
+        const char *device;
+    } cases[] = {
+        {"10.0.1.5", "cni0"}, {"10.0.1.77", "veth2"},    {"10.0.1.78", "cni0"}, {"10.0.2.5", "eth0"},
+        {"10.1.0.1", NULL},   {"1.2.3.4", NULL},         {"fd00:1::9", "cni0"}, {"fd00:2::9", NULL},
+        {"::1", NULL},        {"255.255.255.255", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct address address = address_of(cases[i].address);
+        const struct facts_interface *interface = facts_pod_interface(facts, &address);
+        if (cases[i].device) {
+            assert_non_null(interface);
+            assert_string_equal(interface->name, cases[i].device);
+        } else {
+            assert_null(interface);
+        }
+    }
+}
+
+static void test_own_address(void **state)
+{
+    (void)state;
+    CLEANUP(facts_free) struct facts *facts = facts_of(NODE);
+    static const char *const own[] = {"10.0.1.254", "192.168.0.1", "fd00::1", "fe80::1"};
+    static const char *const other[] = {"10.96.0.1", "10.0.1.253", "fd00::2", "::"};
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        struct address address = address_of(own[i]);
+        assert_true(facts_is_own_address(facts, &address));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+        struct address address = address_of(other[i]);
+        assert_false(facts_is_own_address(facts, &address));
+    }
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    expect_error("[]", "f.json:1: must be a map, not a list");
+    expect_error("{} x", "f.json:1: more text behind the facts");
+    expect_error("{\"interface\": []}", "f.json:1: interface: unknown field \"interface\"");
+    expect_error("{\"interfaces\": {}}", "f.json:1: interfaces: must be a list, not a map");
+    expect_error("{\"interfaces\": [\n{\"name\": \"a\"},\n{\"kind\": \"veth\"}]}",
+                 "f.json:3: interfaces[1]: has no name");
+    expect_error("{\"interfaces\": [{\"name\": \"a/b\"}]}", "f.json:1: name: \"a/b\" is no interface name");
+    expect_error("{\"interfaces\": [{\"name\": \"sixteen-is-long!\"}]}",
+                 "f.json:1: name: \"sixteen-is-long!\" is no interface name");
+    expect_error("{\"interfaces\": [{\"name\": \"..\"}]}", "f.json:1: name: \"..\" is no interface name");
+    expect_error("{\"interfaces\": [{\"name\": 7}]}", "f.json:1: name: must be a string, not a number");
+    expect_error("{\"interfaces\": [{\"name\": \"a\", \"kind\": \"0123456789abcdef\"}]}",
+                 "f.json:1: interfaces[0]: is longer than 15 bytes");
+    expect_error("{\"interfaces\": [{\"name\": \"a\", \"addresses\": [\"1.2.3\"]}]}",
+                 "f.json:1: interfaces[0]: not an IP address");
+    expect_error("{\"interfaces\": [{\"name\": \"a\"}, {\"name\": \"a\"}]}", "f.json: two interfaces are named a");
+    expect_error("{\"routes\": [{\"prefix\": \"10.0.0.0\", \"device\": \"a\"}]}", "f.json:1: routes[0]: not a CIDR");
+    expect_error("{\"routes\": [{\"prefix\": \"10.0.0.0/8\"}]}", "f.json:1: routes[0]: needs a prefix and a device");
+    expect_error("{\"bridgeNf\": {\"ipv4\": true}}", "f.json:1: bridgeNf: must be \"on\", \"off\" or \"unknown\"");
+    expect_error("{\"bridgeNf\": {\"ipv5\": \"on\"}}", "f.json:1: bridgeNf: unknown field \"ipv5\"");
+    expect_error("{\"ipvs\": 1}", "f.json:1: must be a boolean, not a number");
+}
+
+// Of several routes to one prefix those of the lowest metric are used; of equal ones all are kept.
+static void test_build_metrics(void **state)
+{
+    (void)state;
+    FACTS_BUILD_CLEANUP struct facts_build build = {0};
+    CLEANUP(facts_free) struct facts *facts = NULL;
+    struct err err = {0};
+    static const struct {
+        const char *prefix;
+        const char *device;
+        uint32_t metric;
+    } routes[] = {
+        {"10.0.0.0/8", "b", 20}, {"10.0.0.0/8", "a", 30}, {"10.0.0.0/8", "c", 10}, {"fe80::/64", "y", 256},
+        {"fe80::/64", "x", 256}, {"fe80::/64", "z", 257}, {"10.0.0.0/8", "c", 10},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        struct facts_build_route route = {.metric = routes[i].metric};
+        assert_true(prefix_parse(routes[i].prefix, &route.route.prefix));
+        (void)snprintf(route.route.device, sizeof(route.route.device), "%s", routes[i].device);
+        assert_int_equal(vec_push(&build.routes, route), 0);
+    }
+    assert_int_equal(facts_build_finish(&build, &facts, &err), 0);
+    assert_int_equal(facts->n_routes, 3);
+    assert_string_equal(facts->routes[0].device, "c");
+    assert_string_equal(facts->routes[1].device, "x");
+    assert_string_equal(facts->routes[2].device, "y");
+}
+
+static struct prefix random_prefix(struct rng *rng)
+{
+    struct address address = {.family = rng_chance(rng, 50) ? FAMILY_V4 : FAMILY_V6};
+    unsigned bits = family_bits(address.family);
+    for (unsigned i = 0; i < bits / 8; i++) {
+        address.bytes[i] = (uint8_t)(rng_chance(rng, 70) ? 0 : rng_next(rng));
+    }
+    return prefix_truncate(&address, (unsigned)rng_below(rng, bits + 1));
+}
+
+static void build_random(struct rng *rng, size_t n, struct facts **ret)
+{
+    FACTS_BUILD_CLEANUP struct facts_build build = {0};
+    struct err err = {0};
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct facts_interface interface = {0};
+        interface.name[0] = names[i][0];
+        assert_int_equal(vec_push(&build.interfaces, interface), 0);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct facts_build_route route = {.route.prefix = random_prefix(rng)};
+        route.route.device[0] = RNG_PICK(rng, names)[0];
+        assert_int_equal(vec_push(&build.routes, route), 0);
+    }
+    assert_int_equal(facts_build_finish(&build, ret, &err), 0);
+}
+
+// The search against looking at every route.
+static void test_pod_interface_property(void **state)
+{
+    (void)state;
+    struct rng rng = {rng_seed("test_pod_interface_property")};
+    size_t rounds = rng_iterations(200);
+    for (size_t round = 0; round < rounds; round++) {
+        CLEANUP(facts_free) struct facts *facts = NULL;
+        build_random(&rng, rng_below(&rng, 60), &facts);
+        for (size_t i = 0; i < 50; i++) {
+            struct address address = random_prefix(&rng).address;
+            const struct facts_route *best = NULL;
+            for (size_t j = 0; j < facts->n_routes; j++) {
+                const struct prefix *prefix = &facts->routes[j].prefix;
+                if (prefix->length > 0 && prefix_contains(prefix, &address) &&
+                    (!best || prefix->length > best->prefix.length)) {
+                    best = &facts->routes[j];
+                }
+            }
+            const struct facts_interface *got = facts_pod_interface(facts, &address);
+            assert_true(!best == !got);
+            if (best) {
+                assert_string_equal(got->name, best->device);
+            }
+        }
+        BUF_CLEANUP struct buf text = {0};
+        facts_render_json(facts, &text);
+        CLEANUP(facts_free) struct facts *again = facts_of(text.data);
+        assert_true(facts_equal(facts, again));
+    }
+}
+
+// A node with a large routing table.
+static void test_many_routes(void **state)
+{
+    (void)state;
+    struct rng rng = {7};
+    CLEANUP(facts_free) struct facts *facts = NULL;
+    build_random(&rng, 100000, &facts);
+    uint64_t begun = num_now_ms();
+    for (size_t i = 0; i < 100000; i++) {
+        struct address address = random_prefix(&rng).address;
+        (void)facts_pod_interface(facts, &address);
+    }
+    uint64_t took = num_now_ms() - begun;
+    print_message("100000 lookups in %zu routes: %llu ms\n", facts->n_routes, (unsigned long long)took);
+    assert_true(took < 5000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_render_is_canonical),   cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_equal_sees_everything), cmocka_unit_test(test_pod_interface),
+        cmocka_unit_test(test_own_address),           cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_build_metrics),         cmocka_unit_test(test_pod_interface_property),
+        cmocka_unit_test(test_many_routes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
