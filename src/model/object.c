@@ -3,20 +3,18 @@
 
 const char *protocol_name(uint8_t protocol)
 {
-    switch (protocol) {
-    case PROTOCOL_TCP:
-        return "TCP";
-    case PROTOCOL_UDP:
-        return "UDP";
-    case PROTOCOL_SCTP:
-        return "SCTP";
-    case 1:
-        return "ICMP";
-    case 58:
-        return "ICMPv6";
-    default:
-        return NULL;
+    static const struct {
+        uint8_t number;
+        const char *name;
+    } known[] = {
+        {PROTOCOL_TCP, "TCP"}, {PROTOCOL_UDP, "UDP"}, {PROTOCOL_SCTP, "SCTP"}, {1, "ICMP"}, {58, "ICMPv6"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (known[i].number == protocol) {
+            return known[i].name;
+        }
     }
+    return NULL;
 }
 
 bool protocol_parse(const char *text, uint8_t *ret)
