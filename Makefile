@@ -3,6 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules
 # The toolchain of the environment is used when it names one; make's own default "cc" is not.
 ifeq ($(origin CC),default)
