@@ -27,9 +27,9 @@ struct values {
 
 static const char *const backends[] = {"auto", "legacy"};
 
-static int make_rows(struct values *values, struct cli_option rows[ROWS])
+static int add_input_rows(struct values *values, struct cli_option rows[ROWS])
 {
-    const struct cli_option input[] = {
+    const struct cli_option table[] = {
         {.name = "node-name",
          .kind = CLI_STRING,
          .target = &values->node,
@@ -55,7 +55,12 @@ static int make_rows(struct values *values, struct cli_option rows[ROWS])
          .help = "Which iptables of the kernel to program."},
         {0},
     };
-    const struct cli_option modes[] = {
+    return cli_append(rows, ROWS, table);
+}
+
+static int add_mode_rows(struct values *values, struct cli_option rows[ROWS])
+{
+    const struct cli_option table[] = {
         {.name = "once",
          .kind = CLI_FLAG,
          .target = &values->once,
@@ -76,7 +81,12 @@ static int make_rows(struct values *values, struct cli_option rows[ROWS])
          .help = "Use these facts (of --print-facts) instead of reading them; only with --dry-run."},
         {0},
     };
-    const struct cli_option behaviour[] = {
+    return cli_append(rows, ROWS, table);
+}
+
+static int add_behaviour_rows(struct values *values, struct cli_option rows[ROWS])
+{
+    const struct cli_option table[] = {
         {.name = "sync-period",
          .kind = CLI_DURATION,
          .target = &values->sync_period,
@@ -118,11 +128,16 @@ static int make_rows(struct values *values, struct cli_option rows[ROWS])
         {.name = "help", .letter = 'h', .kind = CLI_FLAG, .target = &values->help, .help = "This text."},
         {0},
     };
+    return cli_append(rows, ROWS, table);
+}
+
+static int make_rows(struct values *values, struct cli_option rows[ROWS])
+{
     struct cli_option policy[POLICY_OPTIONS_ROWS];
     policy_options_table(&values->policy, policy);
     rows[0] = (struct cli_option){0};
-    return cli_append(rows, ROWS, input) < 0 || cli_append(rows, ROWS, modes) < 0 ||
-                   cli_append(rows, ROWS, policy) < 0 || cli_append(rows, ROWS, behaviour) < 0
+    return add_input_rows(values, rows) < 0 || add_mode_rows(values, rows) < 0 || cli_append(rows, ROWS, policy) < 0 ||
+                   add_behaviour_rows(values, rows) < 0
                ? -1
                : 0;
 }

@@ -152,9 +152,15 @@ static void agent_free(struct agent *agent)
 }
 CLEANUP_DEFINE(struct agent, agent_free);
 
+void agent_ignore_sigpipe(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
 static int catch_signals(struct agent *agent, struct err *err)
 {
-    (void)signal(SIGPIPE, SIG_IGN);
+    agent_ignore_sigpipe();
     return loop_on_signal(agent->loop, SIGTERM, on_stop, agent, err) < 0 ||
                    loop_on_signal(agent->loop, SIGINT, on_stop, agent, err) < 0 ||
                    loop_on_signal(agent->loop, SIGHUP, on_hangup, agent, err) < 0

@@ -39,3 +39,5 @@ NODISCARD int agent_open_source(const struct agent_config *config, struct loop *
                                 const struct source_owner *owner, struct source **ret, struct err *err);
 // A source's report as a log line (source_owner.report).
 void agent_log_report(enum source_level level, const char *event, const char *fields, void *arg);
+// A peer that went away is an error of its write, not the end of the process.
+void agent_ignore_sigpipe(void);

@@ -26,6 +26,14 @@ static void on_synced(bool synced, const char *why, void *arg)
     }
 }
 
+static void on_report(enum source_level level, const char *event, const char *fields, void *arg)
+{
+    // Said by the error that ends the pass.
+    if (strcmp(event, "state-path-missing") != 0) {
+        agent_log_report(level, event, fields, arg);
+    }
+}
+
 static void on_count(UNUSED const char *counter, UNUSED const char *label, UNUSED unsigned delta, UNUSED void *arg)
 {
 }
@@ -66,7 +74,7 @@ int collect_state(const struct agent_config *config, struct state **ret, struct 
         .arg = &collect,
         .changed = on_changed,
         .synced = on_synced,
-        .report = agent_log_report,
+        .report = on_report,
         .count = on_count,
     };
     struct loop_timer *timer;

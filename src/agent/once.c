@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,7 +71,7 @@ static int read_facts_file(const char *path, struct facts **ret, struct err *err
 static int prepare(struct pass *pass, struct err *err)
 {
     const struct agent_config *config = pass->config;
-    (void)signal(SIGPIPE, SIG_IGN);
+    agent_ignore_sigpipe();
     pass->fault.log_fd = -1;
     if (fault_init(&pass->fault, err) < 0 || collect_state(config, &pass->state, err) < 0) {
         return -1;

@@ -48,7 +48,8 @@ struct backend_ops {
     int (*snapshot)(struct backend *backend, struct ruleset **ret, struct err *err);
     // Make it so. have: what the kernel is known to hold in its *sets* (the ruleset of the last successful apply);
     // NULL: read it back first. Chains and jumps are always compared with the kernel. On failure the kernel holds the
-    // old rules, or rules that allow no more than old and new together; call again with have = NULL.
+    // old rules, or rules that allow no more than old and new together; call again with have = NULL. A family that the
+    // kernel does not speak at all (ipv6.disable=1) is left out: it has no packets.
     int (*apply)(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
                  struct apply_report *ret, struct err *err);
     // Remove everything of ours: jumps, chains, sets.

@@ -15,6 +15,10 @@ struct text_decode {
     struct diagnostics *diagnostics;
     struct decode_stats stats;
     struct arena documents;
+    // A JSON List's items: left out of its tree, so that one at a time needs memory. `apart` is that tree.
+    const char *json;
+    const struct doc *apart;
+    struct json_elements elements;
     struct err *err;
 };
 
@@ -33,6 +37,7 @@ static const struct kind {
 static void cleanup_text_decode(struct text_decode *text)
 {
     arena_free(&text->documents);
+    vec_free(&text->elements.list);
 }
 
 static void cleanup_arena(struct arena *arena)
@@ -64,6 +69,28 @@ static int take_object(struct text_decode *text, const struct doc *doc, enum obj
 
 static int take_document(struct text_decode *text, const struct doc *doc, const struct kind *implied);
 
+static int json_failed(struct text_decode *text, const struct err *why)
+{
+    return why->kind == ERR_INPUT ? lost(text, (unsigned)why->num, "", why->msg) : err_oom(text->err);
+}
+
+static int take_elements(struct text_decode *text, const struct kind *implied)
+{
+    for (size_t i = 0; i < text->elements.list.n; i++) {
+        __attribute__((cleanup(cleanup_arena))) struct arena arena = {0};
+        const struct json_element *element = &text->elements.list.v[i];
+        struct doc *doc;
+        size_t used;
+        unsigned line;
+        struct err why = {0};
+        int rc = json_parse(text->json + element->at, element->len, element->line, &arena, &doc, &used, &line, &why);
+        if ((rc < 0 ? json_failed(text, &why) : take_document(text, doc, implied)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 // Recursion (a List in a List) is bounded by the depth of a document.
 static int take_items(struct text_decode *text, const struct doc *doc, const struct kind *implied)
 {
@@ -73,6 +100,9 @@ static int take_items(struct text_decode *text, const struct doc *doc, const str
     }
     if (items->type != DOC_LIST) {
         return lost(text, items->line, "items", "must be a list");
+    }
+    if (doc == text->apart && take_elements(text, implied) < 0) {
+        return -1;
     }
     for (const struct doc *item = items->child; item; item = item->next) {
         if (take_document(text, item, implied) < 0) {
@@ -165,27 +195,48 @@ static int decode_json(struct text_decode *text, const char *data, size_t len)
         struct doc *doc;
         size_t used;
         struct err why = {0};
-        if (json_parse(data + at, len - at, line, &text->documents, &doc, &used, &line, &why) < 0) {
-            return why.kind == ERR_INPUT ? lost(text, (unsigned)why.num, "", why.msg) : err_oom(text->err);
+        text->json = data + at;
+        text->elements.list.n = 0;
+        if (json_parse_apart(data + at, len - at, line, "items", &text->documents, &doc, &text->elements, &used, &line,
+                             &why) < 0) {
+            return json_failed(text, &why);
         }
         at += used;
+        text->apart = doc;
         if (take_document(text, doc, NULL) < 0) {
             return -1;
         }
+        text->apart = NULL;
         arena_free(&text->documents);
     }
     return 0;
 }
 
-// '{' or '[' starts JSON, unless a line starts with "---": JSON has no such line, so those are JSON documents in a YAML
-// stream.
-static bool is_json(const char *data, size_t len)
+static size_t skip_blank(const char *data, size_t len)
 {
     size_t at = 0;
     while (at < len && data[at] && strchr(" \t\r\n", data[at])) {
         at++;
     }
-    return at < len && (data[at] == '{' || data[at] == '[') && !memmem(data, len, "\n---", 4);
+    return at;
+}
+
+// '{' or '[' starts JSON, unless a line starts with "---": JSON has no such line, so those are JSON documents in a YAML
+// stream.
+static bool is_json(const char *data, size_t len, size_t start)
+{
+    return start < len && (data[start] == '{' || data[start] == '[') && !memmem(data, len, "\n---", 4);
+}
+
+static int decode_documents(struct text_decode *text, const char *data, size_t len)
+{
+    size_t start = skip_blank(data, len);
+    if (start == len) {
+        return 0;
+    }
+    return is_json(data, len, start)
+               ? decode_json(text, data, len)
+               : yaml_parse(data, len, &text->documents, on_yaml_document, on_yaml_bad, text, text->err);
 }
 
 int decode_text(const char *text, size_t len, const char *file, decode_object_fn *fn, void *arg,
@@ -201,8 +252,7 @@ int decode_text(const char *text, size_t len, const char *file, decode_object_fn
     }
     __attribute__((cleanup(cleanup_text_decode))) struct text_decode decode = {
         .file = file, .fn = fn, .arg = arg, .diagnostics = diagnostics, .err = err};
-    int rc = is_json(text, len) ? decode_json(&decode, text, len)
-                                : yaml_parse(text, len, &decode.documents, on_yaml_document, on_yaml_bad, &decode, err);
+    int rc = decode_documents(&decode, text, len);
     if (rc == 0) {
         *ret_stats = decode.stats;
     }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "source/api_source.h"
+#include "source/prune.h"
 #include "json/json.h"
 
 static void start_page(struct api_kind *kind);
@@ -32,6 +33,11 @@ static int on_item(const char *text, size_t len, void *arg, struct err *err)
     size_t used;
     unsigned line;
     struct err why = {0};
+    buf_clear(&kind->pruned);
+    if (prune_object(kind->kind, text, len, &kind->pruned)) {
+        text = kind->pruned.data;
+        len = kind->pruned.len;
+    }
     int rc = json_parse(text, len, 1, &kind->arena, &item, &used, &line, &why);
     if (rc == 0 && used != len) {
         rc = err_set(&why, ERR_INPUT, 0, "something stands behind the object");

@@ -145,6 +145,7 @@ static void kind_free(struct api_kind *kind)
     api_list_reset(kind);
     lines_free(&kind->lines);
     arena_free(&kind->arena);
+    buf_free(&kind->pruned);
     loop_remove_timer(kind->timer);
     free(kind->version);
 }

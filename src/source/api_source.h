@@ -62,6 +62,7 @@ struct api_kind {
     struct http_request *request;
     struct loop_timer *timer;
     struct arena arena;     // of the object being read
+    struct buf pruned;      // its text, without what nobody looks at
     struct err stream_err;  // why a callback stopped the transfer
     // List.
     struct splitter splitter;

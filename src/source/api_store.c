@@ -118,7 +118,7 @@ static bool key_make(struct key *key, const char *ns, const char *name)
 
 static int mark_one(struct api_kind *kind, const struct object_meta *meta, struct err *err)
 {
-    struct key key;
+    struct key key = {.len = 0};
     if (!key_make(&key, meta->ns, meta->name)) {
         return err_set(err, ERR_BUG, 0, "an object's name has more than 253 bytes");
     }
@@ -170,7 +170,7 @@ void api_store_seen(struct api_kind *kind, const struct doc *object)
 {
     const struct doc *meta = doc_get(object, "metadata");
     const char *name = text_of(meta, "name");
-    struct key key;
+    struct key key = {.len = 0};
     if (name[0] == '\0' || !key_make(&key, text_of(meta, "namespace"), name)) {
         kind->unreadable = true;
     } else if (kind->stale) {

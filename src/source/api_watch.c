@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "source/api_source.h"
+#include "source/prune.h"
 #include "json/json.h"
 
 enum { SERVER_ERRORS = 3 };  // ERROR 500 events in a row until the list is asked for again
@@ -82,6 +83,11 @@ static int on_line(const char *text, size_t len, void *arg, struct err *err)
     struct doc *event = NULL;
     size_t used;
     unsigned line;
+    buf_clear(&kind->pruned);
+    if (prune_event(kind->kind, text, len, &kind->pruned)) {
+        text = kind->pruned.data;
+        len = kind->pruned.len;
+    }
     int rc = json_parse(text, len, 1, &kind->arena, &event, &used, &line, err);
     if (rc == 0 && used != len) {
         rc = err_set(err, ERR_INPUT, 0, "a line of the watch holds more than one event");

@@ -61,6 +61,7 @@ struct file_source {
     char why[512];
     char findings[DIGEST_NAME_SIZE];  // of the last scan: the same ones are said once
     bool missing_said;
+    uint64_t back_ms;  // when a missing path was seen again: it is given a moment; 0: it was not
     bool unwatched_said;
 };
 
@@ -305,20 +306,36 @@ static void use_report(struct file_source *fs, const struct files_report *got)
     }
 }
 
+// Returns whether to look at the files at all.
+static bool paths_are_there(struct file_source *fs, bool *ret_poll)
+{
+    const char *missing = missing_path(fs);
+    if (missing) {
+        say_missing(fs, missing);
+        fs->back_ms = 0;
+        *ret_poll = true;
+        // Before the first complete read, the look is for what there is to watch.
+        return !fs->synced;
+    }
+    if (!fs->missing_said) {
+        return true;
+    }
+    fs->back_ms = fs->back_ms ? fs->back_ms : num_now_ms();
+    if (fs->synced && num_now_ms() - fs->back_ms < SETTLE_MS) {
+        return false;  // it may still be filled
+    }
+    fs->missing_said = false;
+    fs->back_ms = 0;
+    report(fs, SOURCE_INFO, "state-path-back", "");
+    return true;
+}
+
 static void scan(struct file_source *fs)
 {
     fs->burst = false;
     bool poll = false;
-    const char *missing = missing_path(fs);
-    if (missing) {
-        say_missing(fs, missing);
-        poll = true;
-    } else if (fs->missing_said) {
-        fs->missing_said = false;
-        report(fs, SOURCE_INFO, "state-path-back", "");
-    }
-    if (missing && fs->synced) {
-        loop_arm(fs->scan, POLL_MS);
+    if (!paths_are_there(fs, &poll)) {
+        loop_arm(fs->scan, poll ? POLL_MS : SETTLE_MS);
         return;
     }
     struct files_report got = {0};
@@ -336,10 +353,10 @@ static void scan(struct file_source *fs)
     }
     bool again = update_watches(fs, &poll);
     files_report_free(&got);
-    if (again) {
-        loop_arm(fs->scan, fs->settling && !fs->synced ? SETTLE_MS : 0);
-    } else if (fs->settling && !fs->synced) {
+    if (fs->settling && !fs->synced) {
         loop_arm(fs->scan, SETTLE_MS);
+    } else if (again) {
+        loop_arm(fs->scan, 0);
     } else if (poll && !fs->burst) {
         loop_arm(fs->scan, POLL_MS);
     }

@@ -28,12 +28,6 @@ static int not_a_list(struct err *err)
     return err_set(err, ERR_INPUT, 0, "the answer is not a JSON list");
 }
 
-// The buffer that bytes go to at this point.
-static struct buf *target(struct splitter *s)
-{
-    return s->in_items ? &s->item : &s->rest;
-}
-
 static int check_room(const struct splitter *s, struct err *err)
 {
     if (s->item.failed) {
@@ -61,33 +55,50 @@ static int end_item(struct splitter *s, bool comma, struct err *err)
     return rc;
 }
 
-// Everything up to the next byte that means something, in one piece. Returns how many bytes it took.
-static size_t skip_plain(struct splitter *s, const char *data, size_t len)
+// Bytes that mean something inside of an element, outside of its strings.
+static const bool marks[256] = {['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true, [','] = true};
+
+// How many bytes from here on belong to the present element: up to the comma or bracket that ends it, or all. This is
+// where the time of a list goes.
+static size_t scan_item(struct splitter *s, const char *data, size_t len)
 {
-    size_t n = 0;
-    if (s->in_string) {
-        while (n < len && data[n] != '"' && data[n] != '\\') {
-            n++;
-        }
-    } else {
-        while (n < len && data[n] != '"' && data[n] != '{' && data[n] != '}' && data[n] != '[' && data[n] != ']' &&
-               data[n] != ',' && data[n] != ':' && !is_blank(data[n])) {
-            n++;
+    size_t i = 0;
+    while (i < len) {
+        if (s->escaped) {
+            s->escaped = false;
+            i++;
+        } else if (s->in_string) {
+            while (i < len && data[i] != '"' && data[i] != '\\') {
+                i++;
+            }
+            if (i < len) {
+                s->escaped = data[i] == '\\';
+                s->in_string = s->escaped;
+                i++;
+            }
+        } else {
+            while (i < len && !marks[(unsigned char)data[i]]) {
+                i++;
+            }
+            if (i == len) {
+                break;
+            }
+            char c = data[i];
+            if (s->depth == 2 && (c == ',' || c == ']' || c == '}')) {
+                break;
+            }
+            s->in_string = c == '"';
+            s->depth += c == '{' || c == '[';
+            s->depth -= c == '}' || c == ']';
+            i++;
         }
     }
-    if (n) {
-        buf_add(target(s), data, n);
-        if (s->in_string && s->depth == 1) {
-            buf_add(&s->key, data, n);
-        }
-        s->after_colon = false;
-    }
-    return n;
+    return i;
 }
 
 static void in_string(struct splitter *s, char c)
 {
-    buf_putc(target(s), c);
+    buf_putc(&s->rest, c);
     if (s->escaped) {
         s->escaped = false;
     } else if (c == '\\') {
@@ -101,6 +112,7 @@ static void in_string(struct splitter *s, char c)
     }
 }
 
+// Outside of elements from here on.
 static int open_bracket(struct splitter *s, char c, struct err *err)
 {
     if (s->depth == 0 && c != '{') {
@@ -108,7 +120,7 @@ static int open_bracket(struct splitter *s, char c, struct err *err)
     }
     bool items = s->depth == 1 && c == '[' && s->after_colon && !s->key.failed && s->key.len == 5 &&
                  memcmp(s->key.data, "items", 5) == 0;
-    buf_putc(target(s), c);
+    buf_putc(&s->rest, c);
     s->after_colon = false;
     s->depth++;
     if (items && s->seen_items) {
@@ -121,49 +133,68 @@ static int open_bracket(struct splitter *s, char c, struct err *err)
     return 0;
 }
 
-static int close_bracket(struct splitter *s, char c, struct err *err)
-{
-    if (s->depth == 0) {
-        return not_a_list(err);
-    }
-    if (s->in_items && s->depth == 2) {
-        if (c != ']' || end_item(s, /* comma= */ false, err) < 0) {
-            return c != ']' ? not_a_list(err) : -1;
-        }
-        s->in_items = false;
-    }
-    buf_putc(target(s), c);
-    s->depth--;
-    s->done = s->depth == 0;
-    return 0;
-}
-
 static int outside_string(struct splitter *s, char c, struct err *err)
 {
-    if (is_blank(c)) {
-        // Blanks between elements are nobody's.
-        if (!s->in_items || s->item.len) {
-            buf_putc(target(s), c);
-        }
-        return 0;
+    if (s->depth == 0 && c != '{' && !is_blank(c)) {
+        return not_a_list(err);
     }
     if (c == '{' || c == '[') {
         return open_bracket(s, c, err);
     }
+    buf_putc(&s->rest, c);
+    if (is_blank(c)) {
+        return 0;
+    }
     if (c == '}' || c == ']') {
-        return close_bracket(s, c, err);
-    }
-    if (c == ',' && s->in_items && s->depth == 2) {
-        return end_item(s, /* comma= */ true, err);
-    }
-    if (c == '"') {
+        s->depth--;
+        s->done = s->depth == 0;
+    } else if (c == '"') {
         s->in_string = true;
         if (s->depth == 1) {
             buf_clear(&s->key);
         }
     }
     s->after_colon = s->depth == 1 && c == ':';
-    buf_putc(target(s), c);
+    return 0;
+}
+
+// The byte behind an element: a comma, or the bracket that ends the array.
+static int behind_item(struct splitter *s, char c, struct err *err)
+{
+    if (c == '}') {
+        return not_a_list(err);
+    }
+    if (end_item(s, c == ',', err) < 0) {
+        return -1;
+    }
+    if (c == ']') {
+        s->in_items = false;
+        s->depth--;
+        buf_putc(&s->rest, c);
+    }
+    return 0;
+}
+
+static int feed_items(struct splitter *s, const char *data, size_t len, size_t *used, struct err *err)
+{
+    size_t i = 0;
+    while (s->in_items && i < len) {
+        // Blanks in front of an element are nobody's.
+        if (s->item.len == 0 && is_blank(data[i])) {
+            i++;
+            continue;
+        }
+        size_t n = scan_item(s, data + i, len - i);
+        buf_add(&s->item, data + i, n);
+        i += n;
+        if (check_room(s, err) < 0) {
+            return -1;
+        }
+        if (i < len && behind_item(s, data[i++], err) < 0) {
+            return -1;
+        }
+    }
+    *used = i;
     return 0;
 }
 
@@ -172,34 +203,28 @@ int splitter_feed(struct splitter *splitter, const char *data, size_t len, struc
     struct splitter *s = splitter;
     size_t i = 0;
     while (i < len) {
-        if (s->done) {
-            if (!is_blank(data[i])) {
-                return not_a_list(err);
+        if (s->in_items) {
+            size_t used = 0;
+            if (feed_items(s, data + i, len - i, &used, err) < 0) {
+                return -1;
             }
-            i++;
+            i += used;
             continue;
         }
-        if (!s->escaped) {
-            i += skip_plain(s, data + i, len - i);
-        }
-        if (s->depth == 0 && s->rest.len && !is_blank(s->rest.data[s->rest.len - 1])) {
-            return not_a_list(err);  // something before the first bracket
-        }
-        if (i == len) {
-            break;
-        }
+        char c = data[i++];
         int rc = 0;
-        if (s->in_string) {
-            in_string(s, data[i]);
+        if (s->done) {
+            rc = is_blank(c) ? 0 : not_a_list(err);
+        } else if (s->in_string) {
+            in_string(s, c);
         } else {
-            rc = outside_string(s, data[i], err);
+            rc = outside_string(s, c, err);
         }
         if (rc < 0 || check_room(s, err) < 0) {
             return -1;
         }
-        i++;
     }
-    return check_room(s, err);
+    return 0;
 }
 
 int splitter_finish(const struct splitter *splitter, struct err *err)

@@ -69,7 +69,7 @@ void xtables_mask_put(unsigned length, void *mask, size_t size)
     uint8_t *bytes = mask;
     for (size_t i = 0; i < size; i++) {
         unsigned bits = length > i * 8 ? length - (unsigned)i * 8 : 0;
-        bytes[i] = bits >= 8 ? 0xff : (uint8_t)(0xff00u >> bits);
+        bytes[i] = (uint8_t)(0xff00u >> (bits < 8 ? bits : 8));
     }
 }
 
@@ -86,12 +86,18 @@ bool xtables_mask_get(const void *mask, size_t size, uint8_t *ret_length)
     return memcmp(again, bytes, size) == 0;
 }
 
+static bool has_family(const struct xtables_ops *ops)
+{
+    __attribute__((cleanup(cleanup_fd))) int fd = socket(ops->socket_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
 int xtables_presence(enum xtables_family family, enum xtables_presence *ret, struct err *err)
 {
     const struct xtables_ops *ops = family_ops(family);
     __attribute__((cleanup(cleanup_fd))) int fd = open(ops->proc_names, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
-        *ret = XTABLES_UNSUPPORTED;
+        *ret = has_family(ops) ? XTABLES_UNSUPPORTED : XTABLES_NO_FAMILY;
         return 0;
     }
     if (fd < 0) {

@@ -80,6 +80,7 @@ struct xtables_view {
 };
 
 enum xtables_presence {
+    XTABLES_NO_FAMILY,    // the kernel speaks no IPv6 (ipv6.disable=1, or not built): there is nothing to filter
     XTABLES_UNSUPPORTED,  // the kernel offers no legacy tables of this family (module not loaded, or not built)
     XTABLES_ABSENT,       // it does, but this network namespace has no filter table: xtables_open would make one
     XTABLES_PRESENT,

@@ -3,7 +3,7 @@
 # netpold against an API server (of tests, but real HTTP): the same rules as from files, events become rules, and what an
 # outage, a cut connection, a lost history or a server that is not there yet must not change.
 #
-# shellcheck disable=SC2034 # the harness uses what is set here
+# shellcheck disable=SC2034,SC2154 # the harness uses what is set here
 source "$(dirname "$0")/lib.sh"
 # shellcheck source=lib/api.sh
 source "$KERNEL_DIR/lib/api.sh"
@@ -27,9 +27,9 @@ CONFIG=$WORK/kubeconfig
 netpold_api() { # arguments…
     on_node n1 "$NETPOLD" --node-name n1 --kubeconfig "$CONFIG" "$@"
 }
-daemon_start() { # arguments…
+daemon_start() {
     NETPOLD_RUN_DIR=$WORK/run.n1 XTABLES_LOCKFILE=$WORK/xtables.n1 \
-        ip netns exec n1 "$NETPOLD" --node-name n1 --kubeconfig "$CONFIG" --sync-period 1h "$@" >>"$WORK/netpold.n1.log" 2>&1 &
+        ip netns exec n1 "$NETPOLD" --node-name n1 --kubeconfig "$CONFIG" --sync-period 1h >>"$WORK/netpold.n1.log" 2>&1 &
     DAEMON_PID[n1]=$!
 }
 denied() {
@@ -43,6 +43,10 @@ metric() { # name with labels: its value
 }
 log_has() { # text
     grep -q -- "$1" "$WORK/netpold.n1.log"
+}
+answers() { # path status
+    local answer
+    answer=$(http_get n1 "$1") && [[ ${answer%%$'\r'*} == *" $2 "* ]]
 }
 requests() { # pattern: how many
     grep -c -- "$1" "$WORK/api.log"
@@ -124,8 +128,8 @@ echo "-- a start without a server"
 api_stop
 daemon_start
 check "it says why it is not synced" eventually 10 log_has "cannot list namespaces"
-check "it is alive" eventually 5 bash -c "$(declare -f http_get); http_get n1 /livez | grep -q ' 200 '"
-check "not ready" bash -c "$(declare -f http_get is_ready); ! is_ready n1"
+check "it is alive" eventually 5 answers /livez 200
+check "not ready" answers /readyz 503
 check_equal "the rules of the last run stay" "$before" "$(kernel_text n1)"
 check "denied" denied
 api_start n1 --first-version 9000

@@ -30,13 +30,16 @@ BRIDGE_LL=$(link_local n1 cni0)
 VETH_LL=$(link_local n1 "${POD_VETH[x/jailr]}")
 
 # A process without any capability, in the pod.
-unprivileged() { # pod protocol address port [source]
-    in_pod "$1" "$NETPROBE" connect --unprivileged --proto "$2" --to "$3" --port "$4" ${5:+--from "$5"} >/dev/null
+attempt() { # pod protocol address port [source]
+    in_pod "$1" "$NETPROBE" connect --unprivileged --proto "$2" --to "$3" --port "$4" ${5:+--from "$5"}
 }
-refused() {
-    ! unprivileged "$@"
+reached() {
+    [[ $(attempt "$@") == ok ]]
 }
-each_protocol() { # unprivileged|refused pod address what [source]
+dropped() {
+    [[ $(attempt "$@") == timeout ]]
+}
+each_protocol() { # reached|dropped pod address what [source]
     check "$4: TCP" "$1" "$2" tcp "$3" 80 ${5:+"$5"}
     check "$4: UDP" "$1" "$2" udp "$3" 80 ${5:+"$5"}
 }
@@ -49,9 +52,9 @@ forget_neighbours() {
 }
 
 echo "-- no policy: the paths are there"
-each_protocol unprivileged x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
-each_protocol unprivileged x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge, no policy"
-each_protocol unprivileged x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth, no policy"
+each_protocol reached x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
+each_protocol reached x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge, no policy"
+each_protocol reached x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth, no policy"
 
 echo "-- isolated for egress"
 policies - <<'E2'
@@ -63,17 +66,21 @@ spec:
   policyTypes: [Egress]
 E2
 check "netpold --once" netpold_once
-each_protocol refused x/jail "$VAULT_LL%eth0" "neighbour by fe80::"
-each_protocol refused x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge"
-each_protocol refused x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth"
-check "all-nodes group does not answer" refused x/jail icmp ff02::1%eth0 0
+each_protocol dropped x/jail "$VAULT_LL%eth0" "neighbour by fe80::"
+each_protocol dropped x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge"
+each_protocol dropped x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth"
+sniff_start x-vault to-group
+check "a datagram to all nodes of the link is sent" in_pod x/jail "$NETPROBE" send --proto udp --from "$JAIL_LL" \
+    --to ff02::1%eth0 --port 80 --tag to-group --count 3
+sleep 0.2
+check_equal "a datagram to all nodes of the link does not arrive" 0 "$(sniffed x-vault to-group)"
 if [[ $DUAL ]]; then
-    each_protocol refused x/jail "${POD_IP6[x/vault]}" "neighbour's global address from fe80::" "$JAIL_LL%eth0"
-    each_protocol refused x/jail "$VAULT_LL%eth0" "neighbour's fe80:: from a global address" "${POD_IP6[x/jail]}"
-    each_protocol refused x/jail "fd00:10:244:1::1" "node's global address from fe80::" "$JAIL_LL%eth0"
-    each_protocol refused x/jail "$BRIDGE_LL%eth0" "node's fe80:: from a global address" "${POD_IP6[x/jail]}"
-    each_protocol refused x/jailr "$VETH_LL%eth0" "node's fe80:: of the veth from a global address" "${POD_IP6[x/jailr]}"
-    each_protocol refused x/jail "${POD_IP6[x/vault]}" "neighbour by its global address"
+    each_protocol dropped x/jail "${POD_IP6[x/vault]}" "neighbour's global address from fe80::" "$JAIL_LL%eth0"
+    each_protocol dropped x/jail "$VAULT_LL%eth0" "neighbour's fe80:: from a global address" "${POD_IP6[x/jail]}"
+    each_protocol dropped x/jail "fd00:10:244:1::1" "node's global address from fe80::" "$JAIL_LL%eth0"
+    each_protocol dropped x/jail "$BRIDGE_LL%eth0" "node's fe80:: from a global address" "${POD_IP6[x/jail]}"
+    each_protocol dropped x/jailr "$VETH_LL%eth0" "node's fe80:: of the veth from a global address" "${POD_IP6[x/jailr]}"
+    each_protocol dropped x/jail "${POD_IP6[x/vault]}" "neighbour by its global address"
 fi
 check "neighbour by IPv4" blocked x/jail x/vault tcp/80
 
@@ -128,7 +135,7 @@ spec:
   policyTypes: [Ingress]
 E2
 check "netpold --once" netpold_once
-each_protocol refused x/free "$VAULT_LL%eth0" "isolated neighbour by fe80::"
+each_protocol dropped x/free "$VAULT_LL%eth0" "isolated neighbour by fe80::"
 forget_neighbours
 check "the node resolves and reaches it" reaches n1 x/vault tcp/80 4
 [[ ! $DUAL ]] || check "the node resolves and reaches it, IPv6" reaches n1 x/vault tcp/80 6
@@ -166,7 +173,7 @@ done
 echo "-- no policy again: what was closed is open, and the forged packets were real"
 policies
 check "netpold --once" netpold_once
-each_protocol unprivileged x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
+each_protocol reached x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
 sniff_start x-vault open4-tcp open4-udp open4-icmp open6-tcp open6-udp open6-icmp
 forge x-free "${POD_IP4[x/vault]}" open4 eth0
 check "forged IPv4 packets arrive without policy" eventually 2 arrived x-vault open4-udp 3

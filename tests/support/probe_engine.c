@@ -19,7 +19,7 @@
 
 #include "support/probe_packet.h"
 
-enum { LINE_MAX_LEN = 512, EVENTS = 256, AT_ONCE = 4000, FIRST_PORT = 20000, LAST_PORT = 59999 };
+enum { LINE_MAX_LEN = 512, EVENTS = 256, AT_ONCE = 4000, FIRST_PORT = 20000, LAST_PORT = 59999, PROBE_UDP_MAX = 8192 };
 
 struct probe {
     char id[64];
@@ -207,9 +207,9 @@ static int bind_source(struct engine *engine, struct probe *probe, int family)
     return -1;
 }
 
-static int send_first(const struct probe *probe, int family)
+static int send_first(const struct engine *engine, const struct probe *probe, int family)
 {
-    uint8_t bytes[PROBE_SCTP_MAX] = {0};
+    uint8_t bytes[PROBE_UDP_MAX] = {0};
     size_t len = 0;
     switch (probe->kind) {
     case PROBE_TCP:
@@ -217,7 +217,7 @@ static int send_first(const struct probe *probe, int family)
         return 0;
     case PROBE_UDP:
         memcpy(bytes, &probe->sport, sizeof(probe->sport));
-        len = 16;
+        len = engine->settings.size ? engine->settings.size : 16;
         break;
     case PROBE_SCTP:
         len = probe_sctp_init(probe->sport, probe->port, probe->sport, bytes);
@@ -256,7 +256,7 @@ static void start(struct engine *engine, size_t index)
     struct epoll_event event = {.events = probe->kind == PROBE_TCP ? EPOLLOUT : EPOLLIN, .data.u64 = index};
     if (bind_source(engine, probe, dst.family) < 0 ||
         (connect(probe->fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS) ||
-        send_first(probe, dst.family) < 0 || epoll_ctl(engine->epoll, EPOLL_CTL_ADD, probe->fd, &event) < 0) {
+        send_first(engine, probe, dst.family) < 0 || epoll_ctl(engine->epoll, EPOLL_CTL_ADD, probe->fd, &event) < 0) {
         finish(engine, probe, outcome_of(errno));
         return;
     }
@@ -406,6 +406,7 @@ static int drop_capabilities(void)
 int probe_run(FILE *in, FILE *out, const struct probe_settings *settings)
 {
     struct engine engine = {.settings = *settings, .epoll = -1, .home = -1};
+    engine.settings.size = settings->size < PROBE_UDP_MAX ? settings->size : PROBE_UDP_MAX;
     char line[LINE_MAX_LEN];
     int rc = 0;
     while (rc == 0 && fgets(line, sizeof(line), in)) {

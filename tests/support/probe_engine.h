@@ -21,6 +21,7 @@ struct probe_settings {
     unsigned timeout_ms;   // of one attempt
     unsigned attempts;     // only silence is tried again
     const char *sequence;  // file with the next source port, so that no flow is ever asked twice; NULL: start at random
+    unsigned size;         // of the payload of UDP, 0: small; above the MTU it travels in fragments
     bool unprivileged;     // drop every capability before the first probe (TCP and UDP in the present namespace only)
 };
 

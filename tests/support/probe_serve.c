@@ -146,7 +146,7 @@ static void echo_tcp(int fd)
 }
 
 struct datagram {
-    uint8_t bytes[2048];
+    uint8_t bytes[16384];
     size_t len;
     struct sockaddr_storage peer;
     _Alignas(struct cmsghdr) char control[256];

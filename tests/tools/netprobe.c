@@ -19,7 +19,8 @@ enum { EXIT_REACHED = 0, EXIT_BLOCKED = 1, EXIT_USAGE = 3, EXIT_BROKEN = 4 };
 
 static const char usage[] =
     "netprobe serve   [--tcp PORTS] [--udp PORTS] [--sctp PORTS] [--background PIDFILE]\n"
-    "netprobe connect --proto tcp|udp|sctp|icmp --to ADDR[%IFACE] [--port N] [--from ADDR] [--unprivileged]\n"
+    "netprobe connect --proto tcp|udp|sctp|icmp --to ADDR[%IFACE] [--port N] [--from ADDR] [--size BYTES]\n"
+    "                 [--unprivileged]\n"
     "netprobe matrix                  lines on stdin: ID NETNS PROTO ADDR PORT [FROM]; out: ID ok|timeout|refused|...\n"
     "                 both: [--timeout-ms 400] [--attempts 2] [--sequence FILE]\n"
     "netprobe flow    --proto tcp|udp --to ADDR --port N [--interval-ms 5] [--report FILE] [--background PIDFILE]\n"
@@ -33,7 +34,7 @@ struct options {
     const char *tcp, *udp, *sctp, *background, *proto, *to, *from, *sequence, *report, *iface, *file, *target;
     const char *tags[32];
     unsigned n_tags;
-    unsigned long port, timeout_ms, attempts, interval_ms, interval_us, sport, sport_step, hop_limit, count;
+    unsigned long port, timeout_ms, attempts, interval_ms, interval_us, sport, sport_step, hop_limit, count, size;
     int unprivileged;
 };
 
@@ -97,6 +98,7 @@ static int connect_one(const struct options *o)
         .timeout_ms = (unsigned)o->timeout_ms,
         .attempts = (unsigned)o->attempts,
         .sequence = o->sequence,
+        .size = (unsigned)o->size,
         .unprivileged = o->unprivileged,
     };
     if (!o->proto || !o->to) {
@@ -192,7 +194,7 @@ static int sniff(const struct options *o)
     return probe_sniffer_run(&sniffer, fd) < 0 ? broken("sniff") : 0;
 }
 
-enum { TEXTS = 12, NUMBERS = 9 };
+enum { TEXTS = 12, NUMBERS = 10 };
 
 static int parse(int argc, char **argv, struct options *o)
 {
@@ -200,10 +202,10 @@ static int parse(int argc, char **argv, struct options *o)
     const char **texts[TEXTS] = {&o->tcp, &o->udp, &o->sctp, &o->background, &o->proto, &o->to, &o->from, &o->sequence,
                                  &o->report, &o->iface, &o->file, &o->target};
     unsigned long *numbers[NUMBERS] = {&o->port, &o->timeout_ms, &o->attempts, &o->interval_ms, &o->interval_us,
-                                       &o->sport, &o->sport_step, &o->hop_limit, &o->count};
+                                       &o->sport, &o->sport_step, &o->hop_limit, &o->count, &o->size};
     static const char *const names[TEXTS + NUMBERS] = {
         "tcp", "udp", "sctp", "background", "proto", "to", "from", "sequence", "report", "iface", "file", "target",
-        "port", "timeout-ms", "attempts", "interval-ms", "interval-us", "sport", "sport-step", "hop-limit", "count"};
+        "port", "timeout-ms", "attempts", "interval-ms", "interval-us", "sport", "sport-step", "hop-limit", "count", "size"};
     // clang-format on
     struct option longs[TEXTS + NUMBERS + 3] = {{0}};
     for (int i = 0; i < TEXTS + NUMBERS; i++) {

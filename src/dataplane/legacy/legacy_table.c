@@ -400,6 +400,9 @@ int legacy_table_apply(struct legacy_apply *apply, enum family family, struct er
     if (xtables_presence(legacy_xtables_family(family), &presence, err) < 0) {
         return -1;
     }
+    if (presence == XTABLES_NO_FAMILY) {
+        return 0;
+    }
     // Looking at a table makes it: not for nothing.
     if (presence != XTABLES_PRESENT && want->n_chains == 0 && want->n_hooks == 0) {
         return 0;

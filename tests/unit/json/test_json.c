@@ -357,12 +357,78 @@ static void test_50_megabytes(void **state)
     assert_true(took < 30000);
 }
 
+static void test_apart(void **state)
+{
+    (void)state;
+    static const char text[] = " {\"a\":{\"items\":[1]},\n\"items\":[ {\"b\":[\"]\",2]} ,\n3,\n\"x\" ],\"z\":\n[1]} 7";
+    ARENA arena = {0};
+    struct doc *doc;
+    struct json_elements elements = {0};
+    size_t used;
+    unsigned next;
+    assert_int_equal(json_parse_apart(text, strlen(text), 1, "items", &arena, &doc, &elements, &used, &next, NULL), 0);
+    BUF_CLEANUP struct buf out = {0};
+    show(doc, &out);
+    assert_string_equal(out.data, "{a:{items:[1=1@1]@1}@1 items:[]@2 z:[1=1@5]@4}@1");
+    static const struct {
+        const char *text;
+        unsigned line;
+    } want[] = {{"{\"b\":[\"]\",2]}", 2}, {"3", 3}, {"\"x\"", 4}};
+    assert_int_equal(elements.list.n, ARRAY_SIZE(want));
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        const struct json_element *element = &elements.list.v[i];
+        assert_int_equal(element->len, strlen(want[i].text));
+        assert_memory_equal(text + element->at, want[i].text, element->len);
+        assert_int_equal(element->line, want[i].line);
+    }
+    assert_int_equal(used, strlen(text) - 1);
+    // No list there: nothing is left out.
+    static const char *const whole[] = {"[1,2]", "{\"items\":{\"a\":1}}", "7", "{}", "{\"a\":[1]}"};
+    for (size_t i = 0; i < ARRAY_SIZE(whole); i++) {
+        struct doc *same;
+        elements.list.n = 0;
+        assert_int_equal(
+            json_parse_apart(whole[i], strlen(whole[i]), 1, "items", &arena, &doc, &elements, &used, &next, NULL), 0);
+        assert_int_equal(elements.list.n, 0);
+        assert_int_equal(json_parse(whole[i], strlen(whole[i]), 1, &arena, &same, &used, &next, NULL), 0);
+        BUF_CLEANUP struct buf one = {0};
+        BUF_CLEANUP struct buf other = {0};
+        show(doc, &one);
+        show(same, &other);
+        assert_string_equal(one.data, other.data);
+    }
+    struct err err = {0};
+    static const char twice[] = "{\"items\":[1],\n\"items\":[2]}";
+    assert_int_equal(json_parse_apart(twice, strlen(twice), 1, "items", &arena, &doc, &elements, &used, &next, &err),
+                     -1);
+    assert_int_equal(err.num, 2);
+    vec_free(&elements.list);
+}
+
+// Long containers go to cJSON in pieces: the pieces must not show.
+static void test_pieces(void **state)
+{
+    (void)state;
+    BUF_CLEANUP struct buf text = {0};
+    BUF_CLEANUP struct buf want = {0};
+    buf_puts(&text, "{\"list\": [");
+    buf_puts(&want, "{list:[");
+    for (unsigned i = 0; i < 3000; i++) {
+        buf_printf(&text, "%s{\"k\\u0041%u\": [%u, -1.5, \"%040u\"],\n \"b\": true}", i ? "," : "", i, i, i);
+        buf_printf(&want, "%s{kA%u:[%u=%u@%u -1.5@%u '%040u'@%u]@%u b:true@%u}@%u", i ? " " : "", i, i, i, i + 1, i + 1,
+                   i, i + 1, i + 1, i + 2, i + 1);
+    }
+    buf_puts(&text, "], \"n\": null}");
+    buf_puts(&want, "]@1 n:null@3001}@1");
+    check_tree(text.data, text.len, want.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),       cmocka_unit_test(test_refused),        cmocka_unit_test(test_depth),
         cmocka_unit_test(test_long_numbers), cmocka_unit_test(test_several_values), cmocka_unit_test(test_many_keys),
-        cmocka_unit_test(test_50_megabytes),
+        cmocka_unit_test(test_apart),        cmocka_unit_test(test_pieces),         cmocka_unit_test(test_50_megabytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

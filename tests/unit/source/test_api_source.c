@@ -532,6 +532,19 @@ static void test_events(void **state)
     assert_int_equal(f->lists[PODS], 1);
 }
 
+static void test_what_tenants_write_elsewhere_does_no_harm(void **state)
+{
+    struct fixture *f = *state;
+    start_and_sync(f);
+    event(f, PODS, "ADDED",
+          "{\"metadata\":{\"namespace\":\"x\",\"name\":\"b\",\"uid\":\"u-b\",\"resourceVersion\":\"11\",\"labels\":{"
+          "\"app\":\"b\"},\"annotations\":{\"nul\":\"\\u0000\"}},\"spec\":{\"containers\":[{\"args\":[\"\\u0000\"]}]},"
+          "\"status\":{\"phase\":\"Running\"}}");
+    WAIT_FOR(f, has_label(f, "b", "app", "b"));
+    assert_int_equal(f->lists[PODS], 1);
+    assert_string_equal(text_of(&f->reports), "");
+}
+
 static void test_same_name_other_uid(void **state)
 {
     struct fixture *f = *state;
@@ -942,6 +955,7 @@ int main(void)
         TEST(test_cut_relist_sweeps_nothing),
         TEST(test_lost_objects_keep_the_older),
         TEST(test_events),
+        TEST(test_what_tenants_write_elsewhere_does_no_harm),
         TEST(test_same_name_other_uid),
         TEST(test_one_change_for_a_burst),
         TEST(test_bytes_one_by_one),

@@ -373,7 +373,7 @@ static void test_one_file(void **state)
     run(f, 30);
     assert_int_equal(namespaces(f), 3);
     put_file(f, "s.yaml", ns_y);
-    run(f, 50);
+    run(f, 600);
     assert_int_equal(namespaces(f), 1);
 }
 

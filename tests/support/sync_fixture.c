@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/sync_fixture.h"
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "decode/decode.h"
+
+struct sync_spy spy;
+
+static int spy_probe(struct err *err)
+{
+    return spy.fail_open ? err_set(err, ERR_UNSUPPORTED, 0, "load ip_tables") : backend_memory.probe(err);
+}
+
+static int spy_open(const struct backend_options *options, struct backend **ret, struct err *err)
+{
+    return backend_memory.open(options, ret, err);
+}
+
+static int spy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
+{
+    return backend_memory.snapshot(backend, ret, err);
+}
+
+static int spy_apply(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
+                     struct apply_report *ret, struct err *err)
+{
+    if (have) {
+        spy.applies++;
+    } else {
+        spy.read_backs++;
+    }
+    if (spy.fail_next > 0) {
+        spy.fail_next--;
+        return err_set(err, ERR_RETRY, 0, "the lock is busy");
+    }
+    if (spy.drift) {
+        struct apply_report ignored;
+        spy.drift = false;
+        if (backend_memory.purge(backend, &ignored, err) < 0) {
+            return -1;
+        }
+    }
+    int rc = backend_memory.apply(backend, have, want, ret, err);
+    spy.last = *ret;
+    return rc;
+}
+
+static int spy_purge(struct backend *backend, struct apply_report *ret, struct err *err)
+{
+    return backend_memory.purge(backend, ret, err);
+}
+
+static const struct backend_ops spy_ops = {
+    .name = "spy",
+    .probe = spy_probe,
+    .open = spy_open,
+    .snapshot = spy_snapshot,
+    .apply = spy_apply,
+    .purge = spy_purge,
+};
+
+static struct fixture *current;
+
+static void capture(const char *line, void *arg)
+{
+    (void)arg;
+    size_t len = strlen(current->log);
+    (void)snprintf(current->log + len, sizeof(current->log) - len, "%s\n", line);
+}
+
+int count_log(const struct fixture *f, const char *what)
+{
+    int n = 0;
+    for (const char *p = f->log; (p = strstr(p, what)); p++) {
+        n++;
+    }
+    return n;
+}
+
+static void on_timeout(void *arg)
+{
+    struct fixture *f = arg;
+    loop_quit(f->loop, 0);
+}
+
+static void on_applied(void *arg)
+{
+    struct fixture *f = arg;
+    f->applied++;
+}
+
+int sync_setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    if (!f) {
+        return -1;
+    }
+    *state = current = f;
+    memset(&spy, 0, sizeof(spy));
+    log_configure(&(struct log_config){.level = LOG_LEVEL_DEBUG, .sink = capture});
+    health_init(&f->health, num_now_ms());
+    (void)health_set(&f->health, HEALTH_HOST, true, "");
+    (void)health_set(&f->health, HEALTH_BRIDGE, true, "");
+    if (loop_new(&f->loop, &f->err) < 0 || loop_add_timer(f->loop, on_timeout, f, &f->timeout, &f->err) < 0 ||
+        state_new(&f->state, &f->err) < 0 || metrics_new(&f->metrics, &f->err) < 0 ||
+        facts_new(&f->facts, &f->err) < 0) {
+        return -1;
+    }
+    const struct sync_config config = {.loop = f->loop,
+                                       .state = f->state,
+                                       .node = "n1",
+                                       .ops = &spy_ops,
+                                       .metrics = f->metrics,
+                                       .health = &f->health,
+                                       .min_apply_interval_ms = 100,
+                                       .retry_min_ms = 20,
+                                       .retry_max_ms = 80,
+                                       .settle_ms = 100,
+                                       .applied = on_applied,
+                                       .applied_arg = f};
+    return sync_new(&config, &f->sync, &f->err);
+}
+
+int sync_teardown(void **state)
+{
+    struct fixture *f = *state;
+    sync_free(f->sync);
+    facts_free(f->facts);
+    metrics_free(f->metrics);
+    state_free(f->state);
+    loop_free(f->loop);
+    free(f);
+    return 0;
+}
+
+void run(struct fixture *f, unsigned ms)
+{
+    loop_arm(f->timeout, ms);
+    assert_int_equal(loop_run(f->loop, &f->err), 0);
+}
+
+int put_object(enum object_kind kind, void *object, void *arg, struct err *err)
+{
+    struct state *state = arg;
+    int rc = -1;
+    switch (kind) {
+    case OBJECT_POD:
+        rc = state_put_pod(state, object, err);
+        break;
+    case OBJECT_NAMESPACE:
+        rc = state_put_namespace(state, object, err);
+        break;
+    case OBJECT_POLICY:
+        rc = state_put_policy(state, object, err);
+        break;
+    case OBJECT_NODE:
+        rc = state_put_node(state, object, err);
+        break;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+void load(struct fixture *f, const char *text)
+{
+    struct diagnostics diagnostics = {0};
+    struct decode_stats stats = {0};
+    assert_int_equal(decode_text(text, strlen(text), "test.yaml", put_object, f->state, &diagnostics, &stats, &f->err),
+                     0);
+    assert_int_equal(diagnostics.list.n, 0);
+    diagnostics_free(&diagnostics);
+}
+
+const char namespace_x[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
+const char deny_all[] = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+                        "metadata: {name: deny, namespace: x}\nspec: {podSelector: {}}\n";
+
+void put_pod(struct fixture *f, const char *name, const char *node, const char *address, const char *label)
+{
+    char text[512];
+    (void)snprintf(text, sizeof(text),
+                   "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: x, labels: {app: %s}}\n"
+                   "spec: {nodeName: %s}\nstatus: {phase: Running, podIPs: [{ip: %s}]}\n",
+                   name, label, node, address);
+    load(f, text);
+}
+
+// A namespace with an isolated pod on this node, a synced source and known facts.
+void sync_up(struct fixture *f)
+{
+    load(f, namespace_x);
+    load(f, deny_all);
+    put_pod(f, "a", "n1", "10.0.0.1", "a");
+    sync_facts(f->sync, f->facts);
+    sync_changed(f->sync);
+    sync_source_synced(f->sync, true, "");
+    run(f, 30);
+    assert_int_equal(spy.read_backs, 1);
+    assert_true(health_ready(&f->health));
+}
+
+void assert_untouched(const struct fixture *f)
+{
+    assert_int_equal(spy.applies + spy.read_backs, 0);
+    assert_false(health_ready(&f->health));
+    assert_true(metrics_get(f->metrics, METRIC_SYNCED, NULL, NULL) == 0);
+}

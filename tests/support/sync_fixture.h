@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The sync state machine over the memory backend, with a backend in front of it that counts, fails and plays the other
+// program that changes the kernel. The functions assert by cmocka.
+#pragma once
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/sync.h"
+
+struct sync_spy {
+    int applies;     // with have given
+    int read_backs;  // with have NULL
+    int fail_next;   // that many applies fail
+    bool fail_open;
+    bool drift;  // before the next read-back another program removes what is ours
+    struct apply_report last;
+};
+extern struct sync_spy spy;
+
+struct fixture {
+    struct loop *loop;
+    struct loop_timer *timeout;
+    struct state *state;
+    struct metrics *metrics;
+    struct health health;
+    struct facts *facts;
+    struct sync *sync;
+    int applied;
+    char log[16384];
+    struct err err;
+};
+
+// For cmocka: *state is a struct fixture whose node is n1.
+int sync_setup(void **state);
+int sync_teardown(void **state);
+// Runs the loop that long.
+void run(struct fixture *f, unsigned ms);
+// How often the text stands in what was logged.
+int count_log(const struct fixture *f, const char *what);
+// decode_object_fn into a struct state.
+int put_object(enum object_kind kind, void *object, void *arg, struct err *err);
+// Objects of a YAML text into the state; nothing is told to sync.
+void load(struct fixture *f, const char *text);
+void put_pod(struct fixture *f, const char *name, const char *node, const char *address, const char *label);
+extern const char namespace_x[];
+extern const char deny_all[];
+// A namespace with an isolated pod on this node, a synced source and known facts; applied.
+void sync_up(struct fixture *f);
+// Nothing was written, and that shows.
+void assert_untouched(const struct fixture *f);
