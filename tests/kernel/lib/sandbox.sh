@@ -127,6 +127,10 @@ eventually() { # seconds command…
     done
 }
 finish() {
+    # What a sanitizer build of netpold said on its way, in a daemon too.
+    local reports
+    reports=$(grep -laE 'Sanitizer|runtime error:' "$WORK"/*.log 2>/dev/null)
+    [[ -z $reports ]] || fail "a sanitizer reports: $(grep -haE -m1 'Sanitizer|runtime error:' $reports | head -3)"
     echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
     [[ $FAILED -eq 0 ]]
     exit
