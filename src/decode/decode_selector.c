@@ -84,7 +84,9 @@ static bool read_values(struct builder *builder, const struct path *up, const st
         }
         values[n++] = child->text;
     }
-    qsort(values, n, values ? sizeof(*values) : 1, compare_values);
+    if (n > 1) {
+        qsort(values, n, sizeof(*values), compare_values);
+    }
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         if (kept == 0 || strcmp(values[kept - 1], values[i]) != 0) {
