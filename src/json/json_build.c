@@ -10,30 +10,11 @@
 
 CLEANUP_DEFINE(cJSON, cJSON_Delete);
 
-enum {
-    PIECE = 64 << 10,     // bytes of text that cJSON gets at once
-    STRINGS = 512,        // room taken for strings at once
-    STRINGS_LARGE = 128,  // strings from that size on have their own
-};
+enum { PIECE = 64 << 10 };  // bytes of text that cJSON gets at once
 
 static const char *copy_string(struct json_build *build, const char *text, size_t len)
 {
-    if (len >= STRINGS_LARGE) {
-        return arena_strndup(build->arena, text, len);
-    }
-    if (build->strings_left <= len) {
-        build->strings = arena_alloc(build->arena, STRINGS - 1);
-        build->strings_left = build->strings ? STRINGS - 1 : 0;
-        if (!build->strings) {
-            return NULL;
-        }
-    }
-    char *copy = build->strings;
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    build->strings += len + 1;
-    build->strings_left -= len + 1;
-    return copy;
+    return text_pool_add(&build->strings, build->arena, text, len);
 }
 
 static void read_integer(struct doc *doc, const char *literal, size_t len)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/text_pool.h"
 #include "json/json.h"
 #include "json/json_walk.h"
 
@@ -16,8 +17,7 @@ struct json_build {
     // Of the top map: elements of the list at that key go to `elements` instead (NULL: none do).
     const char *apart_key;
     struct json_elements *elements;
-    char *strings;  // room for strings in the arena, whose own blocks are coarse
-    size_t strings_left;
+    struct text_pool strings;
     struct err *err;
 };
 

@@ -4,6 +4,7 @@
 // removed from the state, which owns the objects in force; the files keep those that another place shadows.
 #include "source/files.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -21,12 +22,15 @@ struct files {
     bool stale;                     // some file's objects changed since the last merge
 };
 
+enum { TRIM_BYTES = 1 << 20 };  // of text read in one scan, from which on the heap is worth looking through
+
 // What one scan works on.
 struct scan {
     struct files *files;
     bool lenient;
     struct state *state;
     struct files_report *report;
+    size_t bytes;  // of text read
     struct err *err;
 };
 
@@ -145,6 +149,7 @@ static int look_at(struct scan *scan, const struct listed_file *listed)
         return 0;
     }
     scan->report->files_read += result == FILE_READ;
+    scan->bytes += result == FILE_READ ? (size_t)file->st.st_size : 0;
     scan->report->missing = scan->report->missing || result == FILE_UNREADABLE;
     scan->files->stale = scan->files->stale || result == FILE_READ;
     file->seen = true;
@@ -398,6 +403,12 @@ int files_scan(struct files *files, bool lenient, struct state *state, struct fi
     if (look(&scan) < 0 || (files->stale && merge(&scan) < 0) || fill_report(&scan) < 0) {
         return -1;
     }
+#ifdef __GLIBC__
+    if (scan.bytes >= TRIM_BYTES) {
+        // The trees of what was read are gone, but objects that stay were allocated behind them.
+        (void)malloc_trim(0);
+    }
+#endif
     *ret = report;
     report = (struct files_report){0};
     return 0;

@@ -91,6 +91,9 @@ static int add_link_directories(struct walk *walk, const char *path)
 static int add_unreadable(struct walk *walk, const char *path, const char *what, int why)
 {
     char text[96];
+    if (why == ENOMEM) {
+        return err_oom(walk->err);
+    }
     walk->listing->missing = true;
     const char *copy = arena_strdup(&walk->listing->arena, path);
     if (!copy || vec_push(&walk->listing->unreadable, copy) < 0 ||

@@ -67,6 +67,7 @@ void yaml_build_reset(struct yaml_build *build)
         map_free(build->anchors);
     }
     build->anchors = NULL;
+    build->strings = (struct text_pool){0};
     build->nodes = build->nodes_before;
     build->n = 0;
     build->root = NULL;
@@ -221,7 +222,7 @@ static int add_scalar(struct yaml_build *build, const yaml_event_t *event)
         return YAML_BUILD_OOM;
     }
     doc->line = line;
-    doc->text = arena_strndup(build->arena, value, length);
+    doc->text = text_pool_add(&build->strings, build->arena, value, length);
     if (!doc->text) {
         return YAML_BUILD_OOM;
     }

@@ -10,16 +10,18 @@
 #include "base/doc.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text_pool.h"
 
 enum { YAML_BUILD_OOM = -1, YAML_BUILD_OK = 0 };
 
 struct yaml_build {
     struct arena *arena;
-    unsigned first_line;   // of the segment that the parser reads
-    size_t nodes;          // expanded nodes of the stream: the accepted documents' and the present one's
-    size_t nodes_before;   // those of the accepted documents
-    struct map *anchors;   // name → struct yaml_anchor, of the present document
-    struct yaml_frame *v;  // open containers, innermost last
+    struct text_pool strings;  // of the present document
+    unsigned first_line;       // of the segment that the parser reads
+    size_t nodes;              // expanded nodes of the stream: the accepted documents' and the present one's
+    size_t nodes_before;       // those of the accepted documents
+    struct map *anchors;       // name → struct yaml_anchor, of the present document
+    struct yaml_frame *v;      // open containers, innermost last
     size_t n;
     struct doc *root;
     bool refused;
