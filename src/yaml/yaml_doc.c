@@ -6,8 +6,13 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/limits.h"
 #include "yaml/yaml_build.h"
 #include "yaml/yaml_text.h"
+
+// libyaml's work grows with the square of the depth, so a document that is nested this deeply is abandoned: the stream
+// goes on at the next "---" line, as behind a syntax error.
+enum { ABANDON_DEPTH = 8 * LIMIT_DOCUMENT_DEPTH };
 
 struct stream {
     const char *text;
@@ -103,14 +108,22 @@ static int parse_some(struct stream *stream, const char *text, size_t len, size_
     }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+    unsigned open = 0;
     for (;;) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
             return report_syntax(stream, &parser, text, len, ret_at);
         }
         bool last = event.type == YAML_STREAM_END_EVENT;
+        size_t mark = event.start_mark.index;
+        open += event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        open -= event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
         int rc = on_event(stream, &event);
         yaml_event_delete(&event);
+        if (rc == 0 && open > ABANDON_DEPTH) {
+            *ret_at = yaml_text_bytes(text, len, mark);
+            return end_document(stream);
+        }
         if (rc < 0) {
             return rc;
         }
