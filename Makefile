@@ -111,6 +111,22 @@ check: tests-build all ## unit, golden and property tests of the present build o
 check-kernel: tests-build all ## kernel tests with real packets only
 	$(Q)BUILD=$(BUILD) tests/run kernel
 
+# libFuzzer needs clang; the corpora in tests/fuzz/corpus are seeds, what a run finds stays below $(BUILD).
+FUZZ_SECONDS ?= 20
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+fuzz: deps ## fuzz every parser for FUZZ_SECONDS (20) each
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=1 BUILD=$(BUILD)/fuzz fuzz-build \
+		SAN_FLAGS='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer'
+	$(Q)for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
+		echo "  FUZZ    $$f, $(FUZZ_SECONDS) s"; \
+		$(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} 2>$(BUILD)/fuzz/$$f.log \
+			|| { tail -40 $(BUILD)/fuzz/$$f.log; exit 1; }; \
+		grep -E 'number_of_executed_units' $(BUILD)/fuzz/$$f.log || true; done
+fuzz-build: $(addprefix $(BUILD)/,$(FUZZERS))
+$(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(call archives,$(CLOSURE_decode))
+	$(call say,LD,$@)$(call link,$(filter %.o,$^),$(CLOSURE_decode)) -fsanitize=fuzzer
+
 # ---- quality -------------------------------------------------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 format: ## rewrite the sources in the one format
@@ -137,5 +153,5 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all tests-build test test-run check check-kernel format lint demo deps install clean help force
+.PHONY: all fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
