@@ -149,22 +149,7 @@ static int what_if_object(enum object_kind kind, void *object, void *arg, struct
         free(object);
         return 0;
     }
-    int rc = 0;
-    switch (kind) {
-    case OBJECT_POD:
-        rc = state_put_pod(what_if->state, object, err);
-        break;
-    case OBJECT_NAMESPACE:
-        rc = state_put_namespace(what_if->state, object, err);
-        break;
-    case OBJECT_POLICY:
-        rc = state_put_policy(what_if->state, object, err);
-        break;
-    case OBJECT_NODE:
-        rc = state_put_node(what_if->state, object, err);
-        break;
-    }
-    return rc < 0 ? -1 : 0;
+    return state_put(what_if->state, kind, object, err) < 0 ? -1 : 0;
 }
 
 static int load_what_if(const struct cli_list *paths, bool removing, struct state *state, size_t *findings,

@@ -195,6 +195,22 @@ int state_put_node(struct state *state, struct node *node, struct err *err)
     return put_object(state, OBJECT_NODE, node, present && node_equal(present, node), err);
 }
 
+int state_put(struct state *state, enum object_kind kind, void *object, struct err *err)
+{
+    switch (kind) {
+    case OBJECT_POD:
+        return state_put_pod(state, object, err);
+    case OBJECT_NAMESPACE:
+        return state_put_namespace(state, object, err);
+    case OBJECT_POLICY:
+        return state_put_policy(state, object, err);
+    case OBJECT_NODE:
+        return state_put_node(state, object, err);
+    }
+    free(object);
+    return err_set(err, ERR_BUG, 0, "object kind %d", (int)kind);
+}
+
 int state_remove(struct state *state, enum object_kind kind, const char *ns, const char *name, const char *uid)
 {
     struct state_table *table = &state->tables[kind];

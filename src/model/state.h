@@ -23,6 +23,8 @@ NODISCARD int state_put_pod(struct state *state, struct pod *pod, struct err *er
 NODISCARD int state_put_namespace(struct state *state, struct ns_object *ns, struct err *err);
 NODISCARD int state_put_policy(struct state *state, struct policy *policy, struct err *err);
 NODISCARD int state_put_node(struct state *state, struct node *node, struct err *err);
+// The same for an object of any kind: object is the struct that belongs to it.
+NODISCARD int state_put(struct state *state, enum object_kind kind, void *object, struct err *err);
 // Returns STATE_REMOVED, or STATE_UNCHANGED when there was none. uid "" removes whatever has the name; another uid than
 // the stored object's removes nothing (an old object's delete arriving after its successor).
 int state_remove(struct state *state, enum object_kind kind, const char *ns, const char *name, const char *uid);

@@ -48,21 +48,6 @@ void api_store_unreadable(struct api_kind *kind, const struct err *why)
                                kind->source->owner.arg);
 }
 
-static int put(struct state *state, enum object_kind kind, void *object, struct err *err)
-{
-    switch (kind) {
-    case OBJECT_POD:
-        return state_put_pod(state, object, err);
-    case OBJECT_NAMESPACE:
-        return state_put_namespace(state, object, err);
-    case OBJECT_POLICY:
-        return state_put_policy(state, object, err);
-    case OBJECT_NODE:
-        return state_put_node(state, object, err);
-    }
-    return err_set(err, ERR_BUG, 0, "object kind %d", (int)kind);
-}
-
 int api_store_put(struct api_kind *kind, const struct doc *object, struct err *err)
 {
     struct decoded decoded;
@@ -77,7 +62,7 @@ int api_store_put(struct api_kind *kind, const struct doc *object, struct err *e
         if (!lasting) {
             return err_oom(err);
         }
-        change = put(kind->source->state, kind->kind, lasting, err);
+        change = state_put(kind->source->state, kind->kind, lasting, err);
         if (change < 0) {
             return -1;
         }

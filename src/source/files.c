@@ -269,18 +269,7 @@ static int take_back(struct scan *scan, struct file *file, struct held *held)
 
 static int put_object(struct scan *scan, struct held *held)
 {
-    void *object = TAKE(held->object);
-    switch ((enum object_kind)(held->key[0] - '0')) {
-    case OBJECT_POD:
-        return state_put_pod(scan->state, object, scan->err);
-    case OBJECT_NAMESPACE:
-        return state_put_namespace(scan->state, object, scan->err);
-    case OBJECT_POLICY:
-        return state_put_policy(scan->state, object, scan->err);
-    case OBJECT_NODE:
-        return state_put_node(scan->state, object, scan->err);
-    }
-    return -1;
+    return state_put(scan->state, (enum object_kind)(held->key[0] - '0'), TAKE(held->object), scan->err);
 }
 
 // The first holder of each key.

@@ -17,71 +17,15 @@
 #include "ruleset/diff.h"
 #include "ruleset/parse.h"
 #include "ruleset/render.h"
+#include "support/failing_malloc.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifdef SANITIZED
+#ifdef FAILING_MALLOC_ABSENT
 int main(void)
 {
     (void)puts("skip: the sanitizer owns the allocator");
     return 77;
 }
 #else
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *p, size_t size);
-extern void __libc_free(void *p);
-
-static long fail_after = -1;  // how many allocations still succeed; -1: all
-static bool failed;
-static long alive;
-
-static bool refuse(void)
-{
-    if (fail_after < 0) {
-        return false;
-    }
-    if (fail_after == 0) {
-        failed = true;
-        return true;
-    }
-    fail_after--;
-    return false;
-}
-
-void *malloc(size_t size)
-{
-    void *p = refuse() ? NULL : __libc_malloc(size);
-    alive += p != NULL;
-    return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-    void *p = refuse() ? NULL : __libc_calloc(n, size);
-    alive += p != NULL;
-    return p;
-}
-
-void *realloc(void *old, size_t size)
-{
-    void *p = refuse() ? NULL : __libc_realloc(old, size);
-    alive += p != NULL && old == NULL;
-    return p;
-}
-
-void free(void *p)
-{
-    alive -= p != NULL;
-    __libc_free(p);
-}
 
 static const char documents[] =
     "apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: {team: a}}\n---\n"
@@ -106,23 +50,7 @@ static const char json_documents[] = "{\"apiVersion\":\"v1\",\"kind\":\"List\",\
 
 static int put(enum object_kind kind, void *object, void *arg, struct err *err)
 {
-    struct state *state = arg;
-    int rc = -1;
-    switch (kind) {
-    case OBJECT_POD:
-        rc = state_put_pod(state, object, err);
-        break;
-    case OBJECT_NAMESPACE:
-        rc = state_put_namespace(state, object, err);
-        break;
-    case OBJECT_POLICY:
-        rc = state_put_policy(state, object, err);
-        break;
-    case OBJECT_NODE:
-        rc = state_put_node(state, object, err);
-        break;
-    }
-    return rc < 0 ? -1 : 0;
+    return state_put(arg, kind, object, err) < 0 ? -1 : 0;
 }
 
 // The whole core in one go: text → state → ruleset → text → ruleset → diff, and a question.
@@ -172,16 +100,15 @@ static void every_allocation_may_fail(void **unused)
     long steps = 0;
     for (long k = 0;; k++, steps++) {
         err_clear(&err);
-        long before = alive;
-        failed = false;
-        fail_after = k;
+        long before = failing_malloc_alive();
+        failing_malloc_after(k);
         int rc = whole_core(&err);
-        fail_after = -1;
-        long after = alive;
+        failing_malloc_after(-1);
+        long after = failing_malloc_alive();
         if (after != before) {
             fail_msg("allocation %ld failed: %ld blocks lost", k, after - before);
         }
-        if (!failed) {
+        if (!failing_malloc_refused()) {
             assert_int_equal(rc, 0);
             break;
         }

@@ -80,20 +80,7 @@ static int keep_object(enum object_kind kind, void *object, void *arg, struct er
 
 static void put_object(struct state *state, enum object_kind kind, void *object)
 {
-    switch (kind) {
-    case OBJECT_POD:
-        assert_int_equal(state_put_pod(state, object, NULL), STATE_ADDED);
-        return;
-    case OBJECT_NAMESPACE:
-        assert_int_equal(state_put_namespace(state, object, NULL), STATE_ADDED);
-        return;
-    case OBJECT_POLICY:
-        assert_int_equal(state_put_policy(state, object, NULL), STATE_ADDED);
-        return;
-    case OBJECT_NODE:
-        assert_int_equal(state_put_node(state, object, NULL), STATE_ADDED);
-        return;
-    }
+    assert_int_equal(state_put(state, kind, object, NULL), STATE_ADDED);
 }
 
 static struct state *load_state(const char *text, size_t len, bool backwards)

@@ -18,23 +18,7 @@
 
 static int put(enum object_kind kind, void *object, void *arg, struct err *err)
 {
-    struct state *state = arg;
-    int change = -1;
-    switch (kind) {
-    case OBJECT_POD:
-        change = state_put_pod(state, object, err);
-        break;
-    case OBJECT_NAMESPACE:
-        change = state_put_namespace(state, object, err);
-        break;
-    case OBJECT_POLICY:
-        change = state_put_policy(state, object, err);
-        break;
-    case OBJECT_NODE:
-        change = state_put_node(state, object, err);
-        break;
-    }
-    return change < 0 ? -1 : 0;
+    return state_put(arg, kind, object, err) < 0 ? -1 : 0;
 }
 
 void build_apply(struct state *state, const char *yaml)

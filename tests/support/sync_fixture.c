@@ -149,23 +149,7 @@ void run(struct fixture *f, unsigned ms)
 
 int put_object(enum object_kind kind, void *object, void *arg, struct err *err)
 {
-    struct state *state = arg;
-    int rc = -1;
-    switch (kind) {
-    case OBJECT_POD:
-        rc = state_put_pod(state, object, err);
-        break;
-    case OBJECT_NAMESPACE:
-        rc = state_put_namespace(state, object, err);
-        break;
-    case OBJECT_POLICY:
-        rc = state_put_policy(state, object, err);
-        break;
-    case OBJECT_NODE:
-        rc = state_put_node(state, object, err);
-        break;
-    }
-    return rc < 0 ? -1 : 0;
+    return state_put(arg, kind, object, err) < 0 ? -1 : 0;
 }
 
 void load(struct fixture *f, const char *text)

@@ -44,17 +44,7 @@ static struct state *state;
 static int put(enum object_kind kind, void *object, void *arg, struct err *err)
 {
     (void)arg;
-    switch (kind) {
-    case OBJECT_POD:
-        return state_put_pod(state, object, err) < 0 ? -1 : 0;
-    case OBJECT_NAMESPACE:
-        return state_put_namespace(state, object, err) < 0 ? -1 : 0;
-    case OBJECT_POLICY:
-        return state_put_policy(state, object, err) < 0 ? -1 : 0;
-    case OBJECT_NODE:
-        return state_put_node(state, object, err) < 0 ? -1 : 0;
-    }
-    return -1;
+    return state_put(state, kind, object, err) < 0 ? -1 : 0;
 }
 
 static int setup(void **unused)

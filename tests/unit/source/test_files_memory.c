@@ -16,71 +16,15 @@
 #include <unistd.h>
 
 #include "source/files.h"
+#include "support/failing_malloc.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifdef SANITIZED
+#ifdef FAILING_MALLOC_ABSENT
 int main(void)
 {
     (void)puts("skip: the sanitizer owns the allocator");
     return 77;
 }
 #else
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *p, size_t size);
-extern void __libc_free(void *p);
-
-static long fail_after = -1;  // how many allocations still succeed; -1: all
-static bool failed;
-static long alive;
-
-static bool refuse(void)
-{
-    if (fail_after < 0) {
-        return false;
-    }
-    if (fail_after == 0) {
-        failed = true;
-        return true;
-    }
-    fail_after--;
-    return false;
-}
-
-void *malloc(size_t size)
-{
-    void *p = refuse() ? NULL : __libc_malloc(size);
-    alive += p != NULL;
-    return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-    void *p = refuse() ? NULL : __libc_calloc(n, size);
-    alive += p != NULL;
-    return p;
-}
-
-void *realloc(void *old, size_t size)
-{
-    void *p = refuse() ? NULL : __libc_realloc(old, size);
-    alive += p != NULL && old == NULL;
-    return p;
-}
-
-void free(void *p)
-{
-    alive -= p != NULL;
-    __libc_free(p);
-}
 
 static char root[64];
 
@@ -139,16 +83,15 @@ static void expect(const struct state *objects, bool first, bool second)
 // than the step allocates.
 static bool step(struct files *files, struct state *objects, long k, bool first, bool second)
 {
-    fail_after = k;
-    failed = false;
+    failing_malloc_after(k);
     int rc = scan(files, objects);
-    fail_after = -1;
-    if (failed && rc == 0) {
+    failing_malloc_after(-1);
+    if (failing_malloc_refused() && rc == 0) {
         fail_msg("allocation %ld failed and nothing was said", k);
     }
     assert_int_equal(scan(files, objects), 0);
     expect(objects, first, second);
-    return failed;
+    return failing_malloc_refused();
 }
 
 static void test_each_allocation(void **state)
@@ -157,7 +100,7 @@ static void test_each_allocation(void **state)
     bool more = true;
     long k = 0;
     for (; more; k++) {
-        long before = alive;
+        long before = failing_malloc_alive();
         const char *paths[] = {root};
         struct files *files = NULL;
         struct state *objects = NULL;
@@ -174,8 +117,8 @@ static void test_each_allocation(void **state)
         more = step(files, objects, k, false, false) || more;
         files_free(files);
         state_free(objects);
-        if (alive != before) {
-            fail_msg("allocation %ld: %ld blocks lost", k, alive - before);
+        if (failing_malloc_alive() != before) {
+            fail_msg("allocation %ld: %ld blocks lost", k, failing_malloc_alive() - before);
         }
     }
     print_message("%ld allocations failed in turn\n", k - 1);
