@@ -58,6 +58,7 @@ static int load_files(const struct cli_list *paths, struct state *state, size_t 
 struct cluster {
     struct loop *loop;
     bool synced;
+    size_t findings;  // objects that could not be read, wholly or in part
     char problem[512];
 };
 
@@ -79,6 +80,7 @@ static void cluster_synced(bool synced, const char *why, void *arg)
 static void cluster_report(enum source_level level, const char *event, const char *fields, void *arg)
 {
     struct cluster *cluster = arg;
+    cluster->findings += strncmp(event, "object-", 7) == 0;
     if (level != SOURCE_INFO) {
         (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s %s", event, fields);
         (void)fprintf(stderr, "netpolctl: %s %s\n", event, fields);
@@ -95,7 +97,7 @@ static void cluster_timeout(void *arg)
     loop_quit(cluster->loop, 1);
 }
 
-static int load_cluster(const struct verb_common *common, struct state *state, struct err *err)
+static int load_cluster(const struct verb_common *common, struct state *state, size_t *findings, struct err *err)
 {
     CLEANUP(api_config_free) struct api_config *config = NULL;
     CLEANUP(loop_free) struct loop *loop = NULL;
@@ -131,6 +133,7 @@ static int load_cluster(const struct verb_common *common, struct state *state, s
         return err_set(err, ERR_RETRY, 0, "the cluster could not be read within %d s%s%s", CLUSTER_TIMEOUT_MS / 1000,
                        cluster.problem[0] ? ": " : "", cluster.problem);
     }
+    *findings += cluster.findings;
     return 0;
 }
 
@@ -179,7 +182,8 @@ int load_state(const struct verb_common *common, struct state **ret, size_t *ret
     if (state_new(&state, err) < 0) {
         return -1;
     }
-    int rc = common->files.n ? load_files(&common->files, state, &findings, err) : load_cluster(common, state, err);
+    int rc = common->files.n ? load_files(&common->files, state, &findings, err)
+                             : load_cluster(common, state, &findings, err);
     if (rc < 0 || load_what_if(&common->without, true, state, &findings, err) < 0 ||
         load_what_if(&common->with, false, state, &findings, err) < 0) {
         return -1;

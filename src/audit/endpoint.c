@@ -6,22 +6,42 @@
 
 #include "base/num.h"
 
-// A Node object's addresses, else (pods in files may name nodes that no file holds) none.
-static void end_set_node(struct state *state, const char *name, struct audit_end *end)
+static bool runs_as_node(const struct pod *pod)
+{
+    return pod->host_network && *pod->node && pod->phase != POD_SUCCEEDED && pod->phase != POD_FAILED;
+}
+
+// A Node object's addresses; where files hold no Node, those of a hostNetwork pod on it.
+static int end_set_node(struct state *state, const char *name, struct audit_end *end, struct err *err)
 {
     const struct node *node = state_node(state, name);
     end->node = node ? node->meta.name : name;
-    if (node && !end->fixed) {
+    if (end->fixed) {
+        return 0;
+    }
+    if (node && node->n_addresses) {
         end->addresses = node->addresses;
         end->n_addresses = node->n_addresses;
+        return 0;
     }
+    size_t n;
+    const struct pod *const *pods = state_pods(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n && end->n_addresses == 0; i++) {
+        if (runs_as_node(pods[i]) && strcmp(pods[i]->node, name) == 0) {
+            end->addresses = pods[i]->addresses;
+            end->n_addresses = pods[i]->n_addresses;
+        }
+    }
+    return 0;
 }
 
 static int end_find_node(struct state *state, const char *name, struct audit_end *end, struct err *err)
 {
     if (state_node(state, name)) {
-        end_set_node(state, name, end);
-        return 0;
+        return end_set_node(state, name, end, err);
     }
     size_t n;
     const struct pod *const *pods = state_pods(state, &n);
@@ -30,8 +50,7 @@ static int end_find_node(struct state *state, const char *name, struct audit_end
     }
     for (size_t i = 0; i < n; i++) {
         if (strcmp(pods[i]->node, name) == 0) {
-            end_set_node(state, pods[i]->node, end);
-            return 0;
+            return end_set_node(state, pods[i]->node, end, err);
         }
     }
     return err_set(err, ERR_INPUT, 0, "no Node and no Pod names the node \"%s\"", name);
@@ -47,18 +66,45 @@ static int end_find_pod(struct state *state, const char *ns, const char *name, s
         return err_set(err, ERR_INPUT, 0, "pod \"%s/%s\" has finished; it owns no address", ns, name);
     }
     if (pod->host_network) {
-        end_set_node(state, pod->node, end);
-        if (end->n_addresses == 0) {
-            end->addresses = pod->addresses;
-            end->n_addresses = pod->n_addresses;
-        }
-        return 0;
+        return end_set_node(state, pod->node, end, err);
     }
     end->pod = pod;
     end->addresses = end->own;
     for (size_t i = 0; i < pod->n_addresses && end->n_addresses < ARRAY_SIZE(end->own); i++) {
         if (state_owner(state, &pod->addresses[i]) == pod) {
             end->own[end->n_addresses++] = pod->addresses[i];
+        }
+    }
+    return 0;
+}
+
+// Whose own address it is: a Node's, or that of a hostNetwork pod on a node without a Node object.
+static int end_find_node_address(struct state *state, struct audit_end *end, struct err *err)
+{
+    size_t n;
+    const struct node *const *nodes = state_nodes(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < nodes[i]->n_addresses; j++) {
+            if (address_equal(&nodes[i]->addresses[j], end->own)) {
+                end->node = nodes[i]->meta.name;
+                return 0;
+            }
+        }
+    }
+    const struct pod *const *pods = state_pods(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool stands_for_node = runs_as_node(pods[i]) && !state_node(state, pods[i]->node);
+        for (size_t j = 0; stands_for_node && j < pods[i]->n_addresses; j++) {
+            if (address_equal(&pods[i]->addresses[j], end->own)) {
+                end->node = pods[i]->node;
+                return 0;
+            }
         }
     }
     return 0;
@@ -73,20 +119,7 @@ static int end_find_address(struct state *state, struct audit_end *end, struct e
     if (end->pod) {
         return 0;
     }
-    size_t n;
-    const struct node *const *nodes = state_nodes(state, &n);
-    if (n == SIZE_MAX) {
-        return err_oom(err);
-    }
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < nodes[i]->n_addresses; j++) {
-            if (address_equal(&nodes[i]->addresses[j], end->own)) {
-                end->node = nodes[i]->meta.name;
-                return 0;
-            }
-        }
-    }
-    return 0;
+    return end_find_node_address(state, end, err);
 }
 
 int audit_end_find(struct state *state, const char *word, const char *default_ns, struct audit_end *ret,
@@ -174,6 +207,12 @@ int audit_ends_join(const struct audit_end *from, const struct audit_end *to, un
         }
         query->from = end_endpoint(from, order[i]);
         query->to = end_endpoint(to, order[i]);
+        query->from.family_known = query->to.family_known = family_wanted || first->n_addresses;
+        // Loopback is the asking pod itself: such a packet never leaves it (networkpolicy-v1.md 3.6).
+        if (from->pod && to->fixed && address_is_loopback(&query->to.address)) {
+            query->to.pod = from->pod;
+            query->to.node = NULL;
+        }
         *ret_family = order[i];
         return 0;
     }

@@ -252,6 +252,15 @@ bool address_is_link_local(const struct address *address)
     return address->family == FAMILY_V4 ? b[0] == 169 && b[1] == 254 : b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
 }
 
+bool address_is_loopback(const struct address *address)
+{
+    if (address->family == FAMILY_V4) {
+        return address->bytes[0] == 127;
+    }
+    static const uint8_t loopback[16] = {[15] = 1};
+    return memcmp(address->bytes, loopback, sizeof(loopback)) == 0;
+}
+
 bool address_is_multicast(const struct address *address)
 {
     const uint8_t *b = address->bytes;

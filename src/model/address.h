@@ -37,6 +37,7 @@ int address_compare_void(const void *a, const void *b);
 bool address_equal(const struct address *a, const struct address *b);
 unsigned address_bit(const struct address *address, unsigned bit);  // bit 0 is the most significant
 bool address_is_link_local(const struct address *address);          // fe80::/10 or 169.254.0.0/16
+bool address_is_loopback(const struct address *address);            // 127.0.0.0/8, ::1
 bool address_is_multicast(const struct address *address);           // 224.0.0.0/4, ff00::/8, 255.255.255.255
 
 // "10.0.0.0/8"; a missing "/n" is refused. False unless the whole text is one CIDR.

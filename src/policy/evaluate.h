@@ -27,7 +27,8 @@ reason_name(enum reason reason);  // "no-pod", "not-isolated", "rule", "no-rule"
 struct endpoint {
     const struct pod *pod;  // NULL: not a pod
     const char *node;       // name of the node whose own address this is ("" not a node); pods: NULL
-    bool has_address;       // false: a pod without an address in the family asked for
+    bool has_address;       // false: a pod (or a node) whose address is not known
+    bool family_known;      // without an address: the connection is of address.family all the same
     struct address address;
 };
 

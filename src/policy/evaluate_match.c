@@ -58,7 +58,14 @@ static bool pods_match(const struct policy *policy, const struct peer *peer, con
 static enum match block_match(const struct peer *peer, const struct endpoint *other)
 {
     if (!other->has_address) {
-        return MATCH_UNKNOWN;
+        if (!other->family_known) {
+            return MATCH_UNKNOWN;
+        }
+        if (peer->cidr.address.family != other->address.family) {
+            return MATCH_NO;
+        }
+        // Every address of the family is in a /0 without excepts, so this one is.
+        return peer->cidr.length == 0 && peer->n_excepts == 0 ? MATCH_YES : MATCH_UNKNOWN;
     }
     if (!prefix_contains(&peer->cidr, &other->address)) {
         return MATCH_NO;

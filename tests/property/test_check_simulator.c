@@ -59,6 +59,17 @@ static const char *node_of_address(struct state *state, const struct address *ad
             }
         }
     }
+    // Where a node has no Node object, its hostNetwork pods stand for it.
+    const struct pod *const *pods = state_pods(state, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct pod *pod = pods[i];
+        bool running = pod->phase != POD_SUCCEEDED && pod->phase != POD_FAILED;
+        for (size_t j = 0; pod->host_network && running && !state_node(state, pod->node) && j < pod->n_addresses; j++) {
+            if (address_equal(&pod->addresses[j], address)) {
+                return pod->node;
+            }
+        }
+    }
     return "";
 }
 

@@ -35,6 +35,22 @@ static const char cluster[] =
     "{apiVersion: v1, kind: Pod, metadata: {name: done, namespace: x},\n"
     " spec: {nodeName: n1}, status: {phase: Failed, podIP: 10.0.0.9}}\n"
     "---\n"
+    "{apiVersion: v1, kind: Pod, metadata: {name: block, namespace: x, labels: {app: block}},\n"
+    " spec: {nodeName: n1}, status: {phase: Running, podIPs: [{ip: 10.0.0.7}, {ip: 'fd00::7'}]}}\n"
+    "---\n"
+    "{apiVersion: v1, kind: Pod, metadata: {name: shut, namespace: x, labels: {app: shut}},\n"
+    " spec: {nodeName: n9}, status: {phase: Running, podIPs: [{ip: 10.0.0.8}, {ip: 'fd00::8'}]}}\n"
+    "---\n"
+    "{apiVersion: v1, kind: Pod, metadata: {name: bare, namespace: x},\n"
+    " spec: {nodeName: n9, hostNetwork: true}, status: {phase: Running, podIP: 172.16.0.9}}\n"
+    "---\n"
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: block, namespace: x},\n"
+    " spec: {podSelector: {matchLabels: {app: block}}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}],\n"
+    "   ports: [{port: 90}]}, {from: [{ipBlock: {cidr: 198.51.100.0/24}}], ports: [{port: 91}]}]}}\n"
+    "---\n"
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: shut, namespace: x},\n"
+    " spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Ingress, Egress]}}\n"
+    "---\n"
     "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x},\n"
     " spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}},\n"
     "   {ipBlock: {cidr: 'fd00::/64'}}], ports: [{port: 80}]}, {ports: [{port: 81}]}]}}\n";
@@ -102,7 +118,7 @@ static void ends_are_found(void **unused)
     ANSWER("\"from\":\"four\",\"to\":\"a\",\"port\":81", "\"verdict\":\"allow\"", "\"rule\":1,\"peer\":null");
     REFUSE("{\"from\":\"x/no\",\"to\":\"x/a\",\"port\":80}", "no pod \\\"x/no\\\"");
     REFUSE("{\"from\":\"x/done\",\"to\":\"x/a\",\"port\":80}", "finished");
-    REFUSE("{\"from\":\"node:n9\",\"to\":\"x/a\",\"port\":80}", "n9");
+    REFUSE("{\"from\":\"node:n8\",\"to\":\"x/a\",\"port\":80}", "n8");
     REFUSE("{\"from\":\"a/b/c\",\"to\":\"x/a\",\"port\":80}", "not namespace/pod");
     REFUSE("{\"from\":\"300.1.1.1/x\",\"to\":\"x/a\",\"port\":80}", "no pod");
 }
@@ -143,6 +159,44 @@ static void pods_without_an_address_are_judged_by_selectors(void **unused)
     ANSWER("\"from\":\"x/a\",\"to\":\"x/file\",\"port\":82", "\"verdict\":\"allow\"");
 }
 
+static void only_a_block_of_the_family_can_decide(void **unused)
+{
+    (void)unused;
+    // The asking pod has both families; the first, IPv4, is taken: the rule's fd00::/64 cannot match, 192.0.2.0/24
+    // might.
+    ANSWER("\"from\":\"x/file\",\"to\":\"x/a\",\"port\":80", "\"verdict\":\"unknown\"");
+    // x/block lets in 0.0.0.0/0 on 90 and 198.51.100.0/24 on 91, nothing in IPv6.
+    ANSWER("\"from\":\"x/file\",\"to\":\"x/block\",\"port\":90", "\"verdict\":\"allow\",\"egress\"");
+    ANSWER("\"from\":\"x/file\",\"to\":\"x/block\",\"port\":91", "\"verdict\":\"unknown\",\"egress\"");
+    ANSWER("\"from\":\"x/file\",\"to\":\"x/block\",\"port\":90,\"family\":6", "\"verdict\":\"deny\",\"egress\"");
+    ANSWER("\"from\":\"x/file\",\"to\":\"x/block\",\"port\":91,\"family\":6", "\"verdict\":\"deny\",\"egress\"");
+}
+
+static void loopback_is_the_asking_pod(void **unused)
+{
+    (void)unused;
+    static const char *const addresses[] = {"127.0.0.1", "127.3.4.5", "::1", "::ffff:127.0.0.1"};
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        char line[128];
+        (void)snprintf(line, sizeof(line), "{\"from\":\"x/shut\",\"to\":\"%s\",\"port\":9}", addresses[i]);
+        ask(0, line, "\"verdict\":\"allow\",\"egress\"", "\"reason\":\"self\"", NULL);
+    }
+    ANSWER("\"from\":\"x/shut\",\"to\":\"128.0.0.1\",\"port\":9", "\"verdict\":\"deny\",\"egress\"");
+}
+
+static void a_node_without_a_node_object_has_its_host_pods_addresses(void **unused)
+{
+    (void)unused;
+    static const char *const nodes[] = {"x/bare", "node:n9", "172.16.0.9"};
+    for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+        char line[128];
+        (void)snprintf(line, sizeof(line), "{\"from\":\"%s\",\"to\":\"x/shut\",\"port\":9}", nodes[i]);
+        ask(0, line, "\"reason\":\"own-node\"", NULL);
+        (void)snprintf(line, sizeof(line), "{\"from\":\"%s\",\"to\":\"x/a\",\"port\":80}", nodes[i]);
+        ask(0, line, "\"verdict\":\"deny\",\"egress\"", NULL);
+    }
+}
+
 static void protocols_and_ports(void **unused)
 {
     (void)unused;
@@ -177,6 +231,9 @@ int main(void)
         cmocka_unit_test(host_network_pods_and_node_addresses_are_their_node),
         cmocka_unit_test(families),
         cmocka_unit_test(pods_without_an_address_are_judged_by_selectors),
+        cmocka_unit_test(only_a_block_of_the_family_can_decide),
+        cmocka_unit_test(loopback_is_the_asking_pod),
+        cmocka_unit_test(a_node_without_a_node_object_has_its_host_pods_addresses),
         cmocka_unit_test(protocols_and_ports),
         cmocka_unit_test(malformed_lines_get_one_error_each),
     };

@@ -256,6 +256,17 @@ static void test_classes(void **unused)
         assert_int_equal(address_is_link_local(&a), rows[i].link_local);
         assert_int_equal(address_is_multicast(&a), rows[i].multicast);
     }
+    static const struct {
+        const char *address;
+        bool loopback;
+    } loopbacks[] = {{"127.0.0.1", true},  {"127.255.255.255", true},
+                     {"128.0.0.1", false}, {"126.255.255.255", false},
+                     {"::1", true},        {"::", false},
+                     {"::2", false},       {"100::1", false}};
+    for (size_t i = 0; i < ARRAY_SIZE(loopbacks); i++) {
+        struct address a = address(loopbacks[i].address);
+        assert_int_equal(address_is_loopback(&a), loopbacks[i].loopback);
+    }
     assert_int_equal(family_bits(FAMILY_V4), 32);
     assert_int_equal(family_bits(FAMILY_V6), 128);
     assert_int_equal(family_number(FAMILY_V4), 4);
