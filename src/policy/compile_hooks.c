@@ -77,7 +77,9 @@ static int add_icmpv6(int first, int last, int hop_limit, struct rule verdict, s
     return 0;
 }
 
-// Neighbour discovery and MLD pass in every direction, with the hop limits that no router leaves them (3.11).
+// Neighbour discovery and MLD pass in every direction, told from what a pod forges (3.11). A routed packet reaches
+// FORWARD with its hop limit lowered, so 255 shows that no router has seen it; 1 does not (it was sent with 2): MLD is
+// multicast only, and so are its rules.
 static int add_neighbour_discovery(const struct hooks *hooks, struct rule pass, struct compile_rules *rules,
                                    struct err *err)
 {
@@ -87,6 +89,8 @@ static int add_neighbour_discovery(const struct hooks *hooks, struct rule pass, 
     if (add_icmpv6(ND_FIRST, ND_LAST, ND_HOP_LIMIT, pass, rules, err) < 0) {
         return -1;
     }
+    pass.has_destination = true;
+    pass.destination = (struct prefix){.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
     for (size_t i = 0; i < ARRAY_SIZE(mld_types); i++) {
         if (add_icmpv6(mld_types[i], mld_types[i], MLD_HOP_LIMIT, pass, rules, err) < 0) {
             return -1;

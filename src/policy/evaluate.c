@@ -204,7 +204,8 @@ int evaluate_query(struct state *state, const struct policy_options *options, co
     return 0;
 }
 
-// Neighbour discovery and multicast listener discovery, told by their hop limits from what a pod forges (3.11).
+// Neighbour discovery and multicast listener discovery, told from what a pod forges (3.11): a valid one of
+// the first has hop limit 255; of the second 1 and a multicast destination (a router lowers 2 to 1 before FORWARD).
 static bool is_neighbour_discovery(const struct packet *packet)
 {
     if (packet->source.family != FAMILY_V6 || packet->protocol != PROTOCOL_ICMPV6) {
@@ -214,7 +215,8 @@ static bool is_neighbour_discovery(const struct packet *packet)
         return packet->hop_limit == NDP_HOP_LIMIT;
     }
     static const uint8_t mld[] = {130, 131, 132, 143};
-    return memchr(mld, packet->icmp_type, sizeof(mld)) && packet->hop_limit == MLD_HOP_LIMIT;
+    return memchr(mld, packet->icmp_type, sizeof(mld)) && packet->hop_limit == MLD_HOP_LIMIT &&
+           address_is_multicast(&packet->destination);
 }
 
 static bool is_related_error(const struct packet *packet)

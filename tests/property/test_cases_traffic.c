@@ -145,7 +145,7 @@ static void case_51_neighbour_discovery(void **unused)
         enum ct_state ct;
         bool want;
     } rows[] = {
-        {135, 255, CT_NEW, true}, {136, 255, CT_UNTRACKED, true}, {135, 64, CT_NEW, false},  {143, 1, CT_NEW, true},
+        {135, 255, CT_NEW, true}, {136, 255, CT_UNTRACKED, true}, {135, 64, CT_NEW, false},  {143, 1, CT_NEW, false},
         {128, 64, CT_NEW, false}, {128, 255, CT_NEW, false},      {2, 64, CT_RELATED, true}, {2, 64, CT_NEW, false},
     };
     struct policy_options options = {0};
@@ -161,6 +161,15 @@ static void case_51_neighbour_discovery(void **unused)
             assert_true(build_prove(cases_world, "n1", &options, ruleset, &packet, &allowed));
             assert_int_equal(allowed, rows[i].want);
         }
+    }
+    // MLD reports go to a group; with another hop limit they are no MLD.
+    for (uint8_t hop_limit = 1; hop_limit <= 2; hop_limit++) {
+        struct packet packet = {.protocol = 58, .icmp_type = 143, .hop_limit = hop_limit};
+        bool allowed;
+        assert_true(address_parse("fd00::1:1", &packet.source));
+        assert_true(address_parse("ff02::16", &packet.destination));
+        assert_true(build_prove(cases_world, "n1", &options, ruleset, &packet, &allowed));
+        assert_int_equal(allowed, hop_limit == 1);
     }
     X("fd00::1:1", "2001:db8::1", "ICMPv6", 0);
 }

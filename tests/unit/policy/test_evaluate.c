@@ -519,7 +519,9 @@ static void test_packet_neighbour_discovery(void **unused)
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (int arrival = ARRIVAL_FORWARD; arrival <= ARRIVAL_TO_NODE; arrival++) {
-            struct packet p = packet("fd00::6", "fd00::7");
+            // MLD is multicast; sent to one address it is a carrier (a router hands it on with hop limit 1).
+            bool mld = rows[i].want && rows[i].hop_limit == 1;
+            struct packet p = packet("fd00::6", mld ? "ff02::16" : "fd00::7");
             p.arrival = (enum arrival)arrival;
             p.protocol = 58;
             p.port = 0;
@@ -527,6 +529,10 @@ static void test_packet_neighbour_discovery(void **unused)
             p.hop_limit = rows[i].hop_limit;
             if (passes(state, &defaults, &p) != rows[i].want) {
                 fail_msg("row %zu", i);
+            }
+            p.destination = packet("fd00::6", "fd00::7").destination;
+            if (passes(state, &defaults, &p) != (rows[i].want && !mld)) {
+                fail_msg("row %zu to one address", i);
             }
         }
     }
