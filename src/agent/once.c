@@ -166,7 +166,7 @@ static int ask_daemon(struct pass *pass, struct buf *out, struct err *err)
 static int program(struct pass *pass, struct apply_report *ret, struct err *err)
 {
     const struct backend_ops *ops = pass->config->backend;
-    if (ops->apply(pass->backend, NULL, pass->want, ret, err) < 0) {
+    if (backend_apply(ops, pass->backend, NULL, pass->want, ret, err) < 0) {
         return -1;
     }
     struct apply_report again = {0};

@@ -433,7 +433,7 @@ static bool apply_change(struct sync *sync)
         return true;
     }
     struct apply_report report = {0};
-    if (sync->config.ops->apply(sync->backend, sync->known ? sync->want : NULL, want, &report, &err) < 0) {
+    if (backend_apply(sync->config.ops, sync->backend, sync->known ? sync->want : NULL, want, &report, &err) < 0) {
         sync->known = false;
         count_writes(sync, &report);
         fail(sync, "apply", &err);
@@ -456,7 +456,11 @@ static bool verify_kernel(struct sync *sync)
 {
     struct err err = {0};
     struct apply_report report = {0};
-    if (sync->config.ops->apply(sync->backend, NULL, sync->want, &report, &err) < 0) {
+    const struct backend_ops *ops = sync->config.ops;
+    // Behind a failed write the kernel may stand anywhere between two rulesets: not only drift.
+    int rc = sync->known ? ops->apply(sync->backend, NULL, sync->want, &report, &err)
+                         : backend_apply(ops, sync->backend, NULL, sync->want, &report, &err);
+    if (rc < 0) {
         sync->known = false;
         count_writes(sync, &report);
         fail(sync, "verify", &err);

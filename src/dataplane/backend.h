@@ -60,6 +60,12 @@ struct backend {
     const struct backend_ops *ops;
 };
 
+// ops->apply, in steps where one step would mix old and new (interim.h): no packet that both have and want deny passes,
+// nor does a kill between two writes open one. have NULL: the kernel is read. Use this for every change; ops->apply
+// alone is for verifying what is in force already.
+NODISCARD int backend_apply(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
+                            const struct ruleset *want, struct apply_report *ret, struct err *err);
+
 extern const struct backend_ops backend_legacy;
 extern const struct backend_ops backend_memory;
 // "legacy", "memory" or "auto"; NULL when there is none of that name.

@@ -113,13 +113,13 @@ const struct doc *decode_typed(struct decode *decode, enum diagnostic_level leve
 
 const char *decode_string(struct decode *decode, const struct path *up, const struct doc *map, const char *key)
 {
-    const struct doc *child = decode_typed(decode, DIAGNOSTIC_LOST, up, map, key, DOC_STRING);
+    const struct doc *child = decode_typed(decode, DIAGNOSTIC_PARTIAL, up, map, key, DOC_STRING);
     return child ? child->text : "";
 }
 
 bool decode_bool(struct decode *decode, const struct path *up, const struct doc *map, const char *key)
 {
-    const struct doc *child = decode_typed(decode, DIAGNOSTIC_LOST, up, map, key, DOC_BOOL);
+    const struct doc *child = decode_typed(decode, DIAGNOSTIC_PARTIAL, up, map, key, DOC_BOOL);
     return child && child->boolean;
 }
 

@@ -42,7 +42,7 @@ const struct doc *decode_field(const struct doc *map, const char *key);
 // The child of that type; NULL when absent or null, and when its type is another one, which is a finding at `level`.
 const struct doc *decode_typed(struct decode *decode, enum diagnostic_level level, const struct path *up,
                                const struct doc *map, const char *key, enum doc_type type);
-// The string there; "" when absent, null or (a LOST finding) of another type.
+// The string there; "" when absent, null or (a PARTIAL finding) of another type; the boolean there, false likewise.
 const char *decode_string(struct decode *decode, const struct path *up, const struct doc *map, const char *key);
 bool decode_bool(struct decode *decode, const struct path *up, const struct doc *map, const char *key);
 

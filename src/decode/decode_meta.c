@@ -35,9 +35,29 @@ static int compare_labels(const void *a, const void *b)
     return strcmp(((const struct label *)a)->key, ((const struct label *)b)->key);
 }
 
-static void decode_labels(struct decode *decode, const struct path *up, const struct doc *meta,
-                          enum diagnostic_level level, struct labels *ret)
+// What stands for a label's value that is no string. The key always stays: without it the object could leave a policy's
+// podSelector, or match a peer's NotIn or DoesNotExist. A scalar's literal is what its author meant (z: 1 is "1").
+static const char *label_value(const struct doc *doc)
 {
+    switch (doc->type) {
+    case DOC_STRING:
+    case DOC_NUMBER:
+        return doc->text;
+    case DOC_BOOL:
+        return doc->text ? doc->text : doc->boolean ? "true" : "false";
+    case DOC_NULL:
+    case DOC_LIST:
+    case DOC_MAP:
+        break;
+    }
+    return "";
+}
+
+// Selectors match the labels of all kinds but policies.
+static void decode_labels(struct decode *decode, const struct path *up, const struct doc *meta, enum object_kind kind,
+                          struct labels *ret)
+{
+    enum diagnostic_level level = kind == OBJECT_POLICY ? DIAGNOSTIC_WARNING : DIAGNOSTIC_PARTIAL;
     const struct doc *map = decode_typed(decode, level, up, meta, "labels", DOC_MAP);
     struct path path = {.up = up, .key = "labels"};
     struct label *labels = decode_array(decode, decode_count(map), sizeof(*labels));
@@ -49,9 +69,8 @@ static void decode_labels(struct decode *decode, const struct path *up, const st
         struct path at = {.up = &path, .key = child->key};
         if (child->type != DOC_STRING) {
             decode_report_type(decode, level, &at, child, DOC_STRING);
-            continue;
         }
-        labels[n++] = (struct label){.key = child->key, .value = child->text};
+        labels[n++] = (struct label){.key = child->key, .value = label_value(child)};
     }
     qsort(labels, n, sizeof(*labels), compare_labels);
     *ret = (struct labels){.v = labels, .n = n};
@@ -86,12 +105,19 @@ static void set_object(struct decode *decode, enum object_kind kind, const struc
     }
 }
 
+// "" when absent; a name of another type loses the object.
+static const char *read_name(struct decode *decode, const struct path *up, const struct doc *meta, const char *key)
+{
+    const struct doc *child = decode_typed(decode, DIAGNOSTIC_LOST, up, meta, key, DOC_STRING);
+    return child ? child->text : "";
+}
+
 static void decode_names(struct decode *decode, const struct path *path, const struct doc *doc, enum object_kind kind,
                          struct object_meta *ret)
 {
     bool namespaced = kind == OBJECT_POD || kind == OBJECT_POLICY;
-    const char *name = decode_string(decode, path, doc, "name");
-    const char *ns = namespaced ? decode_string(decode, path, doc, "namespace") : "";
+    const char *name = read_name(decode, path, doc, "name");
+    const char *ns = namespaced ? read_name(decode, path, doc, "namespace") : "";
     if (decode->lost) {
         return;
     }
@@ -121,8 +147,7 @@ static void decode_names(struct decode *decode, const struct path *path, const s
     set_object(decode, kind, ret);
 }
 
-void decode_meta(struct decode *decode, const struct doc *doc, enum object_kind kind, bool strict_labels,
-                 struct object_meta *ret)
+void decode_meta(struct decode *decode, const struct doc *doc, enum object_kind kind, struct object_meta *ret)
 {
     *ret = (struct object_meta){.ns = "", .name = "", .uid = "", .resource_version = "", .created = ""};
     ret->origin = (struct origin){.file = decode->file, .line = doc->line};
@@ -141,8 +166,9 @@ void decode_meta(struct decode *decode, const struct doc *doc, enum object_kind 
     ret->uid = decode_string(decode, &path, meta, "uid");
     ret->resource_version = decode_string(decode, &path, meta, "resourceVersion");
     ret->created = decode_string(decode, &path, meta, "creationTimestamp");
+    (void)decode_string(decode, &path, meta, "deletionTimestamp");
     ret->terminating = decode_field(meta, "deletionTimestamp") != NULL;
-    decode_labels(decode, &path, meta, strict_labels ? DIAGNOSTIC_LOST : DIAGNOSTIC_WARNING, &ret->labels);
+    decode_labels(decode, &path, meta, kind, &ret->labels);
     if (kind == OBJECT_NAMESPACE) {
         add_metadata_name(decode, ret);
     }

@@ -4,5 +4,5 @@
 void decode_namespace(struct decode *decode, const struct doc *doc, struct ns_object *ret)
 {
     *ret = (struct ns_object){0};
-    decode_meta(decode, doc, OBJECT_NAMESPACE, true, &ret->meta);
+    decode_meta(decode, doc, OBJECT_NAMESPACE, &ret->meta);
 }

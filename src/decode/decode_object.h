@@ -7,10 +7,9 @@
 #include "decode/context.h"
 #include "model/object.h"
 
-// metadata. Sets decode.object. A namespaced kind without namespace is in "default", as with kubectl.
-// strict_labels: labels that cannot be read lose the object (they are matched by selectors); else they are left out.
-void decode_meta(struct decode *decode, const struct doc *doc, enum object_kind kind, bool strict_labels,
-                 struct object_meta *ret);
+// metadata. Sets decode.object. A namespaced kind without namespace is in "default", as with kubectl. Only a name or
+// namespace that cannot be read loses the object: dropping it for less would let its author leave every policy.
+void decode_meta(struct decode *decode, const struct doc *doc, enum object_kind kind, struct object_meta *ret);
 
 void decode_pod(struct decode *decode, const struct doc *doc, struct pod *ret);
 void decode_namespace(struct decode *decode, const struct doc *doc, struct ns_object *ret);

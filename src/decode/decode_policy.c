@@ -140,13 +140,18 @@ static void read_spec(struct policy_decode *d)
 
 void decode_policy(struct decode *decode, const struct doc *doc, struct policy *ret)
 {
+    static const struct doc absent = {.type = DOC_MAP};
     *ret = (struct policy){0};
-    decode_meta(decode, doc, OBJECT_POLICY, false, &ret->meta);
+    decode_meta(decode, doc, OBJECT_POLICY, &ret->meta);
     struct policy_decode d = {.decode = decode, .spec = {.key = "spec"}, .policy = ret};
     d.doc = decode_typed(decode, DIAGNOSTIC_LOST, NULL, doc, "spec", DOC_MAP);
-    if (d.doc) {
-        read_spec(&d);
-    } else if (!decode->lost) {
-        decode_report(decode, DIAGNOSTIC_LOST, &d.spec, doc->line, "is missing");
+    if (decode->lost) {
+        return;
     }
+    if (!d.doc) {
+        d.doc = &absent;
+        decode_report(decode, DIAGNOSTIC_WARNING, &d.spec, doc->line,
+                      "is missing: the policy isolates every pod of the namespace");
+    }
+    read_spec(&d);
 }

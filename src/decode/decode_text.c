@@ -8,6 +8,10 @@
 #include "yaml/yaml_doc.h"
 #include "json/json.h"
 
+// A larger text that is no JSON is not tried as YAML: a cut-off list of a whole cluster would be built in memory just
+// to be refused again. It leaves room for any one object (the API server takes 1.5 MiB).
+enum { FLOW_YAML_MAX = 4 << 20 };
+
 struct text_decode {
     const char *file;
     decode_object_fn *fn;
@@ -19,6 +23,8 @@ struct text_decode {
     const char *json;
     const struct doc *apart;
     struct json_elements elements;
+    // Why the text is no JSON, while no YAML document of it could be read.
+    const struct err *no_json;
     struct err *err;
 };
 
@@ -173,6 +179,7 @@ static int on_yaml_document(struct doc *doc, void *arg, struct err *err)
 {
     (void)err;
     struct text_decode *text = arg;
+    text->no_json = NULL;
     int rc = take_document(text, doc, NULL);
     arena_free(&text->documents);
     return rc;
@@ -183,7 +190,27 @@ static int on_yaml_bad(const struct err *why, void *arg, struct err *err)
     (void)err;
     struct text_decode *text = arg;
     arena_free(&text->documents);
-    return lost(text, (unsigned)why->num, "", why->msg);
+    const struct err *shown = text->no_json ? text->no_json : why;
+    text->no_json = NULL;
+    return lost(text, (unsigned)shown->num, "", shown->msg);
+}
+
+static int decode_yaml(struct text_decode *text, const char *data, size_t len)
+{
+    return yaml_parse(data, len, &text->documents, on_yaml_document, on_yaml_bad, text, text->err);
+}
+
+// A text that looked like JSON and whose first value cannot be read: it may be YAML in flow style (keys without quotes,
+// a comma at the end, comments). What JSON refuses for other reasons than syntax (duplicate keys, NUL, depth), YAML
+// refuses too; then it is the JSON that is reported.
+static int decode_flow_yaml(struct text_decode *text, const char *data, size_t len, const struct err *why)
+{
+    arena_free(&text->documents);
+    text->no_json = why;
+    int rc = decode_yaml(text, data, len);
+    bool reported = !text->no_json;
+    text->no_json = NULL;
+    return rc < 0 || reported ? rc : json_failed(text, why);
 }
 
 // Concatenated values. One that cannot be read ends the text: nothing says where the next would start.
@@ -199,7 +226,8 @@ static int decode_json(struct text_decode *text, const char *data, size_t len)
         text->elements.list.n = 0;
         if (json_parse_apart(data + at, len - at, line, "items", &text->documents, &doc, &text->elements, &used, &line,
                              &why) < 0) {
-            return json_failed(text, &why);
+            return at == 0 && why.kind == ERR_INPUT && len <= FLOW_YAML_MAX ? decode_flow_yaml(text, data, len, &why)
+                                                                            : json_failed(text, &why);
         }
         at += used;
         text->apart = doc;
@@ -234,9 +262,7 @@ static int decode_documents(struct text_decode *text, const char *data, size_t l
     if (start == len) {
         return 0;
     }
-    return is_json(data, len, start)
-               ? decode_json(text, data, len)
-               : yaml_parse(data, len, &text->documents, on_yaml_document, on_yaml_bad, text, text->err);
+    return is_json(data, len, start) ? decode_json(text, data, len) : decode_yaml(text, data, len);
 }
 
 int decode_text(const char *text, size_t len, const char *file, decode_object_fn *fn, void *arg,
@@ -253,7 +279,7 @@ int decode_text(const char *text, size_t len, const char *file, decode_object_fn
     __attribute__((cleanup(cleanup_text_decode))) struct text_decode decode = {
         .file = file, .fn = fn, .arg = arg, .diagnostics = diagnostics, .err = err};
     int rc = decode_documents(&decode, text, len);
-    if (rc == 0) {
+    if (rc == 0 && ret_stats) {
         *ret_stats = decode.stats;
     }
     return rc;

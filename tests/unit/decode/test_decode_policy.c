@@ -87,12 +87,30 @@ static void test_lost(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"null", NULL, FOUND("error", "spec", "is missing")},
+        {"\"all\"", NULL, FOUND("error", "spec", "must be a map, is a string")},
         {"[]", NULL, FOUND("error", "spec", "must be a map, is a list")},
         {"{\"podSelector\":[]}", NULL, FOUND("error", "spec.podSelector", "must be a map, is a list")},
         {"{\"podSelector\":\"all\"}", NULL, FOUND("error", "spec.podSelector", "must be a map, is a string")},
     };
     check_rows(rows, ARRAY_SIZE(rows));
+}
+
+// Kubernetes takes a policy without spec: every pod, Ingress.
+static void test_no_spec(void **state)
+{
+    (void)state;
+    static const struct row row = {
+        "null", "subject=<<all>> ingress",
+        FOUND("warning", "spec", "is missing: the policy isolates every pod of the namespace")};
+    check_row(&row);
+    static const char text[] = "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\",\"metadata\":{"
+                               "\"name\":\"p\",\"namespace\":\"x\",\"uid\":7}}";
+    BUF_CLEANUP struct buf got = {0};
+    decode_show(text, strlen(text), &got);
+    assert_string_equal(got.data,
+                        "NetworkPolicy x/p@1 subject=<<all>> ingress\n" PARTIAL(
+                            "metadata.uid", "must be a string, is a number (write it in quotes)")
+                            FOUND("warning", "spec", "is missing: the policy isolates every pod of the namespace"));
 }
 
 static void test_rules(void **state)
@@ -485,10 +503,10 @@ static void test_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy_types), cmocka_unit_test(test_lost),      cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_peers),        cmocka_unit_test(test_blocks),    cmocka_unit_test(test_excepts),
-        cmocka_unit_test(test_ports),        cmocka_unit_test(test_selectors), cmocka_unit_test(test_expressions),
-        cmocka_unit_test(test_limits),       cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_policy_types), cmocka_unit_test(test_lost),   cmocka_unit_test(test_no_spec),
+        cmocka_unit_test(test_rules),        cmocka_unit_test(test_peers),  cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_excepts),      cmocka_unit_test(test_ports),  cmocka_unit_test(test_selectors),
+        cmocka_unit_test(test_expressions),  cmocka_unit_test(test_limits), cmocka_unit_test(test_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/num.h"
 #include "decode/decode.h"
 #include "support/decode_show.h"
@@ -134,11 +135,74 @@ static void test_bad_texts(void **state)
     check_sized(json_nul, sizeof(json_nul) - 1, "error line 1: a string holds a NUL byte\n");
     check("a: 1\na: 2\n---\n" NS("b"), SHOWN("b", "4") "error line 2: a key is given twice: \"a\"\n");
     // Nothing that a document holds reaches a terminal raw.
-    check(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {\"\\e[31m\\n\": 1}}\n",
-        "error line 3: Pod default/a: metadata.labels[\"\\u001b[31m\\n\"]: must be a string, is a number (write it in "
-        "quotes)\n");
+    check("apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {\"\\e[31m\\n\": 1}}\n",
+          "Pod default/a@1 \x1b[31m\n=1 phase=Running no-status\n"
+          "partial line 3: Pod default/a: metadata.labels[\"\\u001b[31m\\n\"]: must be a string, is a number (write it "
+          "in "
+          "quotes)\n");
     check("\"\\e[31m\\n\": 1\n\"\\e[31m\\n\": 2\n", "error line 2: a key is given twice: \"?[31m?\"\n");
+}
+
+// YAML in flow style starts as JSON does.
+static void test_flow_yaml(void **state)
+{
+    (void)state;
+    check("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n", SHOWN("a", "1"));
+    check("\n{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Namespace\", # one\n  \"metadata\": {\"name\": \"a\",},\n}\n",
+          SHOWN("a", "2"));
+    check("{apiVersion: v1, kind: List, items: [" NS("a") ", {apiVersion: v1, kind: Namespace, metadata: {name: b}}]}",
+          SHOWN("a", "1") SHOWN("b", "1"));
+    check("{apiVersion: v1, kind: Namespace}", "error line 1: Namespace: metadata: is missing\n");
+    check("[a]", "error line 1: an object must be a map\n");
+    // Neither: it is the JSON that is reported. Nothing is read twice.
+    check("{apiVersion: v1, kind: Namespace, metadata: {name: a}",
+          "error line 1: invalid JSON: 'a' where a key in double quotes is wanted\n");
+    check("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n" NS("b"),
+          SHOWN("a", "1") "error line 2: invalid YAML: did not find expected <document start>\n");
+    check(NS("a") "\n{apiVersion: v1, kind: Namespace, metadata: {name: b}}",
+          SHOWN("a", "1") "error line 2: invalid JSON: 'a' where a key in double quotes is wanted\n");
+    // What JSON refuses for more than syntax stays refused.
+    check("{\"a\":1,\"a\":2}", "error line 1: key \"a\" is given twice\n");
+    check("{a: 1, a: 2}", "error line 1: invalid JSON: 'a' where a key in double quotes is wanted\n");
+    check("{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"a\"},\"x\":\"\\u0000\"}",
+          "error line 1: a string holds a NUL (\\u0000)\n");
+    BUF_CLEANUP struct buf deep = {0};
+    buf_puts(&deep, "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"a\"},\"x\":");
+    for (int i = 0; i < LIMIT_DOCUMENT_DEPTH; i++) {
+        buf_putc(&deep, '[');
+    }
+    for (int i = 0; i < LIMIT_DOCUMENT_DEPTH; i++) {
+        buf_putc(&deep, ']');
+    }
+    buf_putc(&deep, '}');
+    check(deep.data, "error line 1: nested too deeply\n");
+    // A large text that is cut off is not built as YAML just to be refused again.
+    BUF_CLEANUP struct buf large = {0};
+    buf_puts(&large, "{apiVersion: v1, kind: Namespace, metadata: {name: a}, x: '");
+    while (large.len < 5u << 20) {
+        buf_puts(&large, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    }
+    buf_puts(&large, "'}");
+    check(large.data, "error line 1: invalid JSON: 'a' where a key in double quotes is wanted\n");
+}
+
+static int count(enum object_kind kind, void *object, void *arg, struct err *err)
+{
+    (void)kind;
+    (void)err;
+    free(object);
+    (*(size_t *)arg)++;
+    return 0;
+}
+
+static void test_no_stats(void **state)
+{
+    (void)state;
+    static const char text[] = NS("a");
+    DIAGNOSTICS_CLEANUP struct diagnostics diagnostics = {0};
+    size_t got = 0;
+    assert_int_equal(decode_text(text, strlen(text), "f", count, &got, &diagnostics, NULL, NULL), 0);
+    assert_int_equal(got, 1);
 }
 
 static int stop(enum object_kind kind, void *object, void *arg, struct err *err)
@@ -198,15 +262,6 @@ static void test_object(void **state)
     arena_free(&arena);
 }
 
-static int count(enum object_kind kind, void *object, void *arg, struct err *err)
-{
-    (void)kind;
-    (void)err;
-    free(object);
-    (*(size_t *)arg)++;
-    return 0;
-}
-
 static void decode_large(const struct buf *text, size_t n, const char *what)
 {
     DIAGNOSTICS_CLEANUP struct diagnostics diagnostics = {0};
@@ -257,7 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formats),      cmocka_unit_test(test_kinds),          cmocka_unit_test(test_lists),
         cmocka_unit_test(test_bad_texts),    cmocka_unit_test(test_function_stops), cmocka_unit_test(test_object),
-        cmocka_unit_test(test_50_megabytes),
+        cmocka_unit_test(test_50_megabytes), cmocka_unit_test(test_flow_yaml),      cmocka_unit_test(test_no_stats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
