@@ -14,7 +14,7 @@
 #include "base/version.h"
 #include "source/kubeconfig.h"
 
-enum { TICK_MS = 5000 };
+enum { TICK_MS = 5000, LOCK_WAIT_MS = 50 };
 
 struct agent {
     const struct agent_config *config;
@@ -179,7 +179,8 @@ static int open_sync(struct agent *agent, struct err *err)
         .node = config->node,
         .options = config->options,
         .ops = config->backend,
-        .backend_options = {.step = fault_step, .step_arg = &agent->fault},
+        // The loop goes on while another program holds the xtables lock: a brief try, and the back-off tries again.
+        .backend_options = {.step = fault_step, .step_arg = &agent->fault, .lock_wait_ms = LOCK_WAIT_MS},
         .metrics = agent->metrics,
         .health = &agent->health,
         .min_apply_interval_ms = config->min_apply_interval_ms,

@@ -41,12 +41,21 @@ static void sort_unique(name_list *names)
     names->n = kept;
 }
 
+// A bridge needs the switch of IPv4 for pods that have an IPv4 address, and that of IPv6 for all of them: link-local
+// addresses are there without being given (DESIGN 11).
 static int add_bridges(const struct facts *facts, const struct pod *pod, name_list bridges[FAMILY_COUNT])
 {
+    bool has_v4 = false;
     for (size_t i = 0; i < pod->n_addresses; i++) {
-        const struct address *address = &pod->addresses[i];
-        const struct facts_interface *behind = facts_pod_interface(facts, address);
-        if (behind && strcmp(behind->kind, "bridge") == 0 && vec_push(&bridges[address->family], behind->name) < 0) {
+        has_v4 = has_v4 || pod->addresses[i].family == FAMILY_V4;
+    }
+    for (size_t i = 0; i < pod->n_addresses; i++) {
+        const struct facts_interface *behind = facts_pod_interface(facts, &pod->addresses[i]);
+        if (!behind || strcmp(behind->kind, "bridge") != 0) {
+            continue;
+        }
+        if (vec_push(&bridges[FAMILY_V6], behind->name) < 0 ||
+            (has_v4 && vec_push(&bridges[FAMILY_V4], behind->name) < 0)) {
             return -1;
         }
     }

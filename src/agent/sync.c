@@ -42,6 +42,7 @@ struct sync {
     uint64_t dirty_since_ns;
     uint64_t last_apply_ns;
     uint64_t retry_ms;  // 0: the last try went well
+    bool backing_off;   // the timer is armed for a retry, not for a change
     uint64_t failing_since_ns;
     size_t trimmed_objects;
 };
@@ -88,10 +89,16 @@ void sync_free(struct sync *sync)
     free(sync);
 }
 
-// Apply at once when idle; under load not before the interval is over; while failing, when the back-off says so.
+// Apply at once when idle; under load not before the interval is over. A change does not wait for the back-off of what
+// failed before it: that may be a leftover only, and the change may be what closes a pod.
 static void schedule(struct sync *sync)
 {
-    if (loop_armed(sync->apply_timer)) {
+    if (loop_armed(sync->apply_timer) && !sync->backing_off) {
+        return;
+    }
+    if (sync->backing_off) {
+        sync->backing_off = false;
+        loop_arm(sync->apply_timer, sync->config.retry_min_ms);
         return;
     }
     uint64_t since_ms = (num_now_ns() - sync->last_apply_ns) / NS_PER_MS;
@@ -272,6 +279,7 @@ static void fail(struct sync *sync, const char *stage, const struct err *why)
         sync->retry_ms = sync->config.retry_max_ms;
     }
     loop_arm(sync->apply_timer, sync->retry_ms);
+    sync->backing_off = true;
     char text[1024];
     (void)err_text(why, text, sizeof(text));
     char reason[1100];
@@ -483,6 +491,7 @@ static bool verify_kernel(struct sync *sync)
 static void on_apply(void *arg)
 {
     struct sync *sync = arg;
+    sync->backing_off = false;
     if (!sync->synced && !leave_not_synced(sync)) {
         return;
     }

@@ -28,8 +28,9 @@ int xtables_lock(const char *path, unsigned wait_ms, int *ret_fd, struct err *er
             return err_errno(err, "lock %s", file);
         }
         if (waited >= wait_ms) {
-            return err_set(err, ERR_RETRY, EWOULDBLOCK, "another program holds %s for more than %u ms (`fuser -v %s`)",
-                           file, wait_ms, file);
+            // Not EWOULDBLOCK: that is EAGAIN, by which a lost commit race is known and tried again at once.
+            return err_set(err, ERR_RETRY, EBUSY, "another program holds %s for more than %u ms (`fuser -v %s`)", file,
+                           wait_ms, file);
         }
         const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
         (void)nanosleep(&pause, NULL);

@@ -122,7 +122,7 @@ int sync_setup(void **state)
                                        .health = &f->health,
                                        .min_apply_interval_ms = 100,
                                        .retry_min_ms = 20,
-                                       .retry_max_ms = 80,
+                                       .retry_max_ms = 1280,
                                        .settle_ms = 100,
                                        .applied = on_applied,
                                        .applied_arg = f};

@@ -91,13 +91,13 @@ static void test_failures_back_off_and_recover(void **state)
     run(f, 25);
     assert_false(health_ready(&f->health));
     assert_true(metrics_get(f->metrics, METRIC_SYNCED, NULL, NULL) == 1);
-    // Changes while failing do not hurry it.
+    // A change cuts the present wait short, to the shortest back-off; the next failure doubles on.
     sync_changed(f->sync);
     while (!health_ready(&f->health) && num_now_ms() - start < 2000) {
         run(f, 5);
     }
     assert_true(health_ready(&f->health));
-    assert_true(num_now_ms() - start >= 20 + 40 + 80);
+    assert_true(num_now_ms() - start >= 20 + 20 + 80);
     assert_true(metrics_get(f->metrics, METRIC_APPLY_ERRORS, "apply", NULL) == 3);
     // After a failure the kernel is read back, whatever was known of it.
     assert_int_equal(spy.applies, 1);
@@ -107,6 +107,28 @@ static void test_failures_back_off_and_recover(void **state)
     assert_int_equal(count_log(f, "retry_ms=80"), 1);
     assert_int_equal(count_log(f, "event=apply-recovered"), 1);
     assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) == 0);
+}
+
+static void test_a_change_does_not_wait_for_the_back_off(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    run(f, 120);
+    // By now the wait is 20 ms doubled five times; what fails for good must not keep a new policy out for as long.
+    spy.fail_next = 6;
+    put_pod(f, "b", "n1", "10.0.0.2", "b");
+    sync_changed(f->sync);
+    while (spy.fail_next > 0) {
+        run(f, 5);
+    }
+    uint64_t start = num_now_ms();
+    put_pod(f, "c", "n1", "10.0.0.3", "b");
+    sync_changed(f->sync);
+    while (!health_ready(&f->health) && num_now_ms() - start < 2000) {
+        run(f, 5);
+    }
+    assert_true(health_ready(&f->health));
+    assert_true(num_now_ms() - start < 20 * 16);
 }
 
 static void test_backend_that_does_not_open_is_retried(void **state)
@@ -282,6 +304,7 @@ int main(void)
         T(test_idle_change_is_applied_at_once),
         T(test_change_without_effect_writes_nothing),
         T(test_failures_back_off_and_recover),
+        T(test_a_change_does_not_wait_for_the_back_off),
         T(test_backend_that_does_not_open_is_retried),
         T(test_verify_finds_nothing),
         T(test_verify_repairs_and_counts_drift),
