@@ -154,6 +154,15 @@ for file in bridge-nf-call-iptables bridge-nf-call-ip6tables; do
     check "$file on again: ready" eventually 10 is_ready n1
     netpold_stop n1
 done
+# Pods with IPv4 alone still have link-local addresses.
+sed '/^  - ip: "fd/d' "$STATE/cluster.yaml" >"$WORK/ipv4.yaml" && state_put cluster.yaml <"$WORK/ipv4.yaml"
+check "the pods have IPv4 addresses only" test "$(grep -c 'ip: "' "$STATE/cluster.yaml")" -eq 0
+bridge_nf n1 bridge-nf-call-ip6tables 0
+out=$(netpold n1 --once 2>&1)
+check_equal "IPv4 pods only, bridge-nf-call-ip6tables off: --once fails" 1 "$?"
+check_contains "and says what to set" bridge-nf-call-ip6tables "$out"
+bridge_nf n1 bridge-nf-call-ip6tables 1
+state_write
 bridge_nf n2 bridge-nf-call-iptables 0
 check "routed pods only: bridge-nf-call-iptables does not matter" netpold_once n2
 check "cleanup" purge n1 n2
