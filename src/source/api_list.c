@@ -26,32 +26,53 @@ static void fail(struct api_kind *kind, const struct http_result *result)
     api_source_pump(kind->source);
 }
 
+static int parse_item(struct api_kind *kind, const char *text, size_t len, struct doc **ret, struct err *err)
+{
+    size_t used;
+    unsigned line;
+    struct doc *item = NULL;
+    if (json_parse(text, len, 1, &kind->arena, &item, &used, &line, err) < 0) {
+        return -1;
+    }
+    if (used != len) {
+        return err_set(err, ERR_INPUT, 0, "something stands behind the object");
+    }
+    *ret = item;
+    return 0;
+}
+
+// An item that cannot be read is there all the same: what is held under its name stays, and only that.
+static int on_refused_item(struct api_kind *kind, const char *text, size_t len, const struct err *why, struct err *err)
+{
+    struct doc *names = NULL;
+    struct err apart = {0};
+    buf_clear(&kind->pruned);
+    if (prune_object_to_names(text, len, &kind->pruned) &&
+        parse_item(kind, kind->pruned.data, kind->pruned.len, &names, &apart) < 0 && apart.kind == ERR_OOM) {
+        return err_oom(err);
+    }
+    if (names) {
+        api_store_seen(kind, names);
+    }
+    api_store_unreadable(kind, names, why);
+    return 0;
+}
+
 static int on_item(const char *text, size_t len, void *arg, struct err *err)
 {
     struct api_kind *kind = arg;
     struct doc *item = NULL;
-    size_t used;
-    unsigned line;
     struct err why = {0};
     buf_clear(&kind->pruned);
-    if (prune_object(kind->kind, text, len, &kind->pruned)) {
-        text = kind->pruned.data;
-        len = kind->pruned.len;
-    }
-    int rc = json_parse(text, len, 1, &kind->arena, &item, &used, &line, &why);
-    if (rc == 0 && used != len) {
-        rc = err_set(&why, ERR_INPUT, 0, "something stands behind the object");
-    }
+    bool pruned = prune_object(kind->kind, text, len, &kind->pruned);
+    int rc = parse_item(kind, pruned ? kind->pruned.data : text, pruned ? kind->pruned.len : len, &item, &why);
     if (rc == 0) {
         api_store_seen(kind, item);
         rc = api_store_put(kind, item, err);
     } else if (why.kind == ERR_OOM) {
         rc = err_oom(err);
     } else {
-        // Which object it is cannot be known, so that nothing may be taken for vanished.
-        kind->unreadable = true;
-        api_store_unreadable(kind, &why);
-        rc = 0;
+        rc = on_refused_item(kind, text, len, &why, err);
     }
     arena_free(&kind->arena);
     return rc;

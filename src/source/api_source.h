@@ -68,7 +68,6 @@ struct api_kind {
     struct splitter splitter;
     char *next_page;    // continue token; NULL on the first page
     struct map *stale;  // "ns\0name" of what was there before and has not been listed yet; NULL: nothing was there
-    bool unreadable;    // an item without a readable name was in the list: nothing may be swept
     // Watch.
     struct lines lines;
     uint64_t started_ms;
@@ -146,8 +145,8 @@ uint64_t api_random(struct api_source *source, uint64_t low, uint64_t high);
 // Puts one object into the state. An object that cannot be used is reported and leaves what was there; -1 only for
 // memory.
 NODISCARD int api_store_put(struct api_kind *kind, const struct doc *object, struct err *err);
-// An object that is not even JSON: reported and counted.
-void api_store_unreadable(struct api_kind *kind, const struct err *why);
+// An object that the JSON door refuses: reported, by its name when object (NULL: nothing) has that much, and counted.
+void api_store_unreadable(struct api_kind *kind, const struct doc *object, const struct err *why);
 // Removes what a DELETED event names. ERR_INPUT when it names nothing.
 NODISCARD int api_store_remove(struct api_kind *kind, const struct doc *object, struct err *err);
 // Mark and sweep: remember what is there; take an object off that list; remove what is left on it.

@@ -38,11 +38,20 @@ static void report_findings(struct api_kind *kind, const struct diagnostics *dia
     }
 }
 
-void api_store_unreadable(struct api_kind *kind, const struct err *why)
+void api_store_unreadable(struct api_kind *kind, const struct doc *object, const struct err *why)
 {
     struct buf BUF_CLEANUP fields = {0};
     char text[1024];
-    buf_printf(&fields, "kind=%s error=%s", kind->label, log_quote(err_text(why, text, sizeof(text))));
+    const struct doc *meta = doc_get(object, "metadata");
+    const char *ns = text_of(meta, "namespace");
+    const char *name = text_of(meta, "name");
+    buf_printf(&fields, "kind=%s", kind->label);
+    if (name[0]) {
+        struct buf BUF_CLEANUP who = {0};
+        buf_printf(&who, "%s %s%s%s", object_kind_name(kind->kind), ns, ns[0] ? "/" : "", name);
+        buf_printf(&fields, " object=%s", log_quote(who.failed ? "" : who.data));
+    }
+    buf_printf(&fields, " error=%s", log_quote(err_text(why, text, sizeof(text))));
     api_kind_count(kind, "parse_errors", 1);
     kind->source->owner.report(SOURCE_ERROR, "object-unreadable", fields.failed ? "" : fields.data,
                                kind->source->owner.arg);
@@ -130,7 +139,6 @@ int api_store_mark(struct api_kind *kind, struct err *err)
 {
     map_free(kind->stale);
     kind->stale = NULL;
-    kind->unreadable = false;
     if (state_count(kind->source->state, kind->kind) == 0) {
         return 0;
     }
@@ -156,16 +164,15 @@ void api_store_seen(struct api_kind *kind, const struct doc *object)
     const struct doc *meta = doc_get(object, "metadata");
     const char *name = text_of(meta, "name");
     struct key key = {.len = 0};
-    if (name[0] == '\0' || !key_make(&key, text_of(meta, "namespace"), name)) {
-        kind->unreadable = true;
-    } else if (kind->stale) {
+    // An object without a usable name is none that the state holds.
+    if (kind->stale && name[0] && key_make(&key, text_of(meta, "namespace"), name)) {
         (void)map_del(kind->stale, key.text, key.len);
     }
 }
 
 void api_store_sweep(struct api_kind *kind)
 {
-    if (kind->stale && !kind->unreadable) {
+    if (kind->stale) {
         for (struct map_entry *entry = map_first(kind->stale); entry; entry = map_next(entry)) {
             size_t len;
             const char *ns = map_entry_key(entry, &len);

@@ -53,7 +53,8 @@ static int advance(struct api_kind *kind, const struct doc *object, struct err *
     return 0;
 }
 
-static int apply(struct api_kind *kind, const struct doc *event, struct err *err)
+// refused: why only the names of the object could be read; NULL when all of it was.
+static int apply(struct api_kind *kind, const struct doc *event, const struct err *refused, struct err *err)
 {
     const char *type = text_of(event, "type");
     const struct doc *object = doc_get(event, "object");
@@ -62,9 +63,11 @@ static int apply(struct api_kind *kind, const struct doc *event, struct err *err
     }
     int rc = 0;
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
-        rc = api_store_put(kind, object, err);
+        rc = refused ? 0 : api_store_put(kind, object, err);
     } else if (strcmp(type, "DELETED") == 0) {
-        rc = api_store_remove(kind, object, err);
+        // An object whose very name cannot be read was never in the state.
+        bool nameless = refused && text_of(doc_get(object, "metadata"), "name")[0] == '\0';
+        rc = nameless ? 0 : api_store_remove(kind, object, err);
     } else if (strcmp(type, "ERROR") == 0) {
         return on_error_event(kind, object, err);
     } else if (strcmp(type, "BOOKMARK") != 0) {
@@ -73,26 +76,66 @@ static int apply(struct api_kind *kind, const struct doc *event, struct err *err
     if (rc < 0 || advance(kind, object, err) < 0) {
         return -1;
     }
+    if (refused) {
+        api_store_unreadable(kind, object, refused);
+    }
     count_event(kind, type);
     return 0;
+}
+
+static int parse_event(struct api_kind *kind, const char *text, size_t len, struct doc **ret, struct err *err)
+{
+    size_t used;
+    unsigned line;
+    struct doc *event = NULL;
+    if (json_parse(text, len, 1, &kind->arena, &event, &used, &line, err) < 0) {
+        return -1;
+    }
+    if (used != len) {
+        return err_set(err, ERR_INPUT, 0, "a line of the watch holds more than one event");
+    }
+    *ret = event;
+    return 0;
+}
+
+// The line is whole, so the stream is sound: what one object holds must not cost all others their events. A line of
+// which not even the type can be read is no event; then nothing is known of the stream any more.
+static int on_refused_line(struct api_kind *kind, const char *text, size_t len, const struct err *why, struct err *err)
+{
+    bool (*const prunes[])(const char *, size_t, struct buf *) = {prune_event_to_names, prune_event_to_version};
+    for (size_t i = 0; i < ARRAY_SIZE(prunes); i++) {
+        struct doc *event = NULL;
+        struct err apart = {0};
+        buf_clear(&kind->pruned);
+        if (!prunes[i](text, len, &kind->pruned)) {
+            break;
+        }
+        if (parse_event(kind, kind->pruned.data, kind->pruned.len, &event, &apart) == 0) {
+            return apply(kind, event, why, err);
+        }
+        if (apart.kind == ERR_OOM) {
+            return err_oom(err);
+        }
+    }
+    *err = *why;
+    return -1;
 }
 
 static int on_line(const char *text, size_t len, void *arg, struct err *err)
 {
     struct api_kind *kind = arg;
     struct doc *event = NULL;
-    size_t used;
-    unsigned line;
+    struct err why = {0};
     buf_clear(&kind->pruned);
-    if (prune_event(kind->kind, text, len, &kind->pruned)) {
-        text = kind->pruned.data;
-        len = kind->pruned.len;
+    bool pruned = prune_event(kind->kind, text, len, &kind->pruned);
+    int rc = parse_event(kind, pruned ? kind->pruned.data : text, pruned ? kind->pruned.len : len, &event, &why);
+    if (rc == 0) {
+        rc = apply(kind, event, NULL, err);
+    } else if (why.kind == ERR_OOM) {
+        rc = err_oom(err);
+    } else {
+        rc = on_refused_line(kind, text, len, &why, err);
     }
-    int rc = json_parse(text, len, 1, &kind->arena, &event, &used, &line, err);
-    if (rc == 0 && used != len) {
-        rc = err_set(err, ERR_INPUT, 0, "a line of the watch holds more than one event");
-    }
-    rc = rc == 0 ? apply(kind, event, err) : rc;
     arena_free(&kind->arena);
     if (rc == 0) {
         kind->events++;

@@ -21,14 +21,18 @@ static const struct keep keep_meta[] = {
     {"labels", NULL},
     {NULL, NULL},
 };
-static const struct keep keep_container[] = {{"ports", NULL}, {"restartPolicy", NULL}, {NULL, NULL}};
+// Not hostIP: the API server takes any text there.
+static const struct keep keep_port[] = {{"name", NULL}, {"containerPort", NULL}, {"protocol", NULL}, {NULL, NULL}};
+static const struct keep keep_container[] = {{"ports", keep_port}, {"restartPolicy", NULL}, {NULL, NULL}};
 static const struct keep keep_pod_spec[] = {
     {"nodeName", NULL}, {"hostNetwork", NULL}, {"containers", keep_container}, {"initContainers", keep_container},
     {NULL, NULL},
 };
-static const struct keep keep_pod_status[] = {{"phase", NULL}, {"podIP", NULL}, {"podIPs", NULL}, {NULL, NULL}};
+static const struct keep keep_pod_ip[] = {{"ip", NULL}, {NULL, NULL}};
+static const struct keep keep_pod_status[] = {{"phase", NULL}, {"podIP", NULL}, {"podIPs", keep_pod_ip}, {NULL, NULL}};
 static const struct keep keep_node_spec[] = {{"podCIDR", NULL}, {"podCIDRs", NULL}, {NULL, NULL}};
-static const struct keep keep_node_status[] = {{"addresses", NULL}, {NULL, NULL}};
+static const struct keep keep_node_address[] = {{"type", NULL}, {"address", NULL}, {NULL, NULL}};
+static const struct keep keep_node_status[] = {{"addresses", keep_node_address}, {NULL, NULL}};
 
 // The last three: of a Status, which is the object of an ERROR event.
 #define KEEP_COMMON                                                                                                    \
@@ -42,6 +46,18 @@ static const struct keep keep_namespace[] = {KEEP_COMMON, {NULL, NULL}};
 static const struct keep keep_policy[] = {KEEP_COMMON, {"spec", NULL}, {NULL, NULL}};
 static const struct keep keep_node[] = {
     KEEP_COMMON, {"spec", keep_node_spec}, {"status", keep_node_status}, {NULL, NULL}};
+
+// Which object it is, when the rest of it cannot be read.
+static const struct keep keep_names[] = {
+    {"namespace", NULL}, {"name", NULL}, {"uid", NULL}, {"resourceVersion", NULL}, {NULL, NULL},
+};
+static const struct keep keep_version[] = {{"resourceVersion", NULL}, {NULL, NULL}};
+static const struct keep keep_named[] = {{"metadata", keep_names}, {NULL, NULL}};
+static const struct keep keep_named_or_status[] = {
+    {"metadata", keep_names}, {"code", NULL}, {"reason", NULL}, {NULL, NULL}};
+static const struct keep keep_versioned[] = {{"metadata", keep_version}, {NULL, NULL}};
+static const struct keep keep_event_names[] = {{"type", NULL}, {"object", keep_named_or_status}, {NULL, NULL}};
+static const struct keep keep_event_version[] = {{"type", NULL}, {"object", keep_versioned}, {NULL, NULL}};
 
 static const struct keep *keep_of(enum object_kind kind)
 {
@@ -239,4 +255,19 @@ bool prune_event(enum object_kind kind, const char *text, size_t len, struct buf
 {
     const struct keep event[] = {{"type", NULL}, {"object", keep_of(kind)}, {NULL, NULL}};
     return prune(event, text, len, out);
+}
+
+bool prune_object_to_names(const char *text, size_t len, struct buf *out)
+{
+    return prune(keep_named, text, len, out);
+}
+
+bool prune_event_to_names(const char *text, size_t len, struct buf *out)
+{
+    return prune(keep_event_names, text, len, out);
+}
+
+bool prune_event_to_version(const char *text, size_t len, struct buf *out)
+{
+    return prune(keep_event_version, text, len, out);
 }

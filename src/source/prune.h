@@ -13,3 +13,10 @@
 // that: then the JSON door should see it as it is; out holds anything.
 bool prune_object(enum object_kind kind, const char *text, size_t len, struct buf *out);
 bool prune_event(enum object_kind kind, const char *text, size_t len, struct buf *out);
+
+// What is left to learn of an object or event that the JSON door has refused for something inside of it: namespace,
+// name, uid and resourceVersion of its metadata (and type; code and reason of a Status), or only type and
+// resourceVersion. The rest need only be balanced. False as above: then it is no such text at all.
+bool prune_object_to_names(const char *text, size_t len, struct buf *out);
+bool prune_event_to_names(const char *text, size_t len, struct buf *out);
+bool prune_event_to_version(const char *text, size_t len, struct buf *out);

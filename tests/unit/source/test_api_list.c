@@ -220,16 +220,45 @@ static void test_lost_objects_keep_the_older(void **state)
     assert_non_null(policy);
     assert_string_equal(policy->meta.resource_version, "3");
     assert_non_null(strstr(api_text_of(&f->reports), "2 object-unreadable kind=networkpolicies"));
-    // The same in a list: known by its name, it is not swept; and what is not even JSON stops all sweeping.
+    // The same in a list: known by its name, it is not swept.
     f->items[POLICIES] = "{" META("x", "deny", "u-deny", "50", "") ",\"spec\":{\"podSelector\":7}}";
-    f->items[PODS] = "{" META("x", "b", "u-b", "50", "") ",\"status\":{\"phase\":tru}}";
     f->items[NODES] = "";
     f->source->ops->refresh(f->source);
     WAIT_FOR(f, f->lists[PODS] == 2 && api_watcher(f, PODS));
     assert_non_null(state_policy(f->state, "x", "deny"));
     assert_non_null(state_pod(f->state, "x", "a"));
     assert_int_equal(state_count(f->state, OBJECT_NODE), 0);
-    assert_int_equal(api_occurrences(&f->counts, "parse_errors pods"), 1);
+}
+
+// One object that is not even JSON spares itself from the sweep, and nothing else: others must not stay for its sake.
+static void test_sweep_beside_refused_items(void **state)
+{
+    struct api_fixture *f = *state;
+    f->items[PODS] = POD("a", "u-a", "5", "10.0.0.1", "\"app\":\"a\"") "," POD("b", "u-b", "5", "10.0.0.2", "") "," POD(
+        "c", "u-c", "5", "10.0.0.3", "");
+    api_start_and_sync(f);
+    assert_int_equal(state_count(f->state, OBJECT_POD), 3);
+    // a is there, unreadable; b has gone; the last three cannot even be named.
+    f->items[PODS] = POD("a", "u-a", "50", "10.0.0.9", "\"app\":\"\\u0000\"") "," POD(
+        "c", "u-c", "51", "10.0.0.3", "\"app\":\"c\"") ",{\"metadata\":{\"name\":\"\\u0000\"}},tru,{\"metadata\":{}}";
+    f->items[POLICIES] =
+        "{" META("x", "deny", "u-deny", "50", "") ",\"spec\":{\"podSelector\":{\"matchLabels\":{\"a\":\"\\u0000\"}}}}";
+    f->source->ops->refresh(f->source);
+    WAIT_FOR(f, f->lists[PODS] == 2 && api_watcher(f, PODS));
+    assert_null(state_pod(f->state, "x", "b"));
+    assert_true(api_has_label(f, "a", "app", "a"));
+    assert_true(api_has_label(f, "c", "app", "c"));
+    assert_int_equal(state_count(f->state, OBJECT_POD), 2);
+    assert_non_null(state_policy(f->state, "x", "deny"));
+    assert_int_equal(api_occurrences(&f->counts, "parse_errors pods\n"), 4);
+    assert_int_equal(api_occurrences(&f->counts, "parse_errors networkpolicies\n"), 1);
+    assert_int_equal(api_occurrences(&f->reports, "2 object-unreadable kind=pods"), 4);
+    assert_int_equal(api_occurrences(&f->reports, "2 object-unreadable kind=pods object=\"Pod x/a\""), 1);
+    // And when it has really gone, it goes.
+    f->items[PODS] = "";
+    f->source->ops->refresh(f->source);
+    WAIT_FOR(f, f->lists[PODS] == 3 && api_watcher(f, PODS));
+    assert_int_equal(state_count(f->state, OBJECT_POD), 0);
 }
 
 int main(void)
@@ -243,6 +272,7 @@ int main(void)
         API_TEST(test_relist_sweeps_what_vanished),
         API_TEST(test_cut_relist_sweeps_nothing),
         API_TEST(test_lost_objects_keep_the_older),
+        API_TEST(test_sweep_beside_refused_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,90 @@ static void test_what_tenants_write_elsewhere_does_no_harm(void **state)
     assert_string_equal(api_text_of(&f->reports), "");
 }
 
+// With a host address of the tenant's choice, which no API server looks at.
+#define POD_HOST_IP(name, rv, host_ip)                                                                                 \
+    "{" META("x", name, "u-" name, rv,                                                                                 \
+             "\"app\":\"" name "\"") ",\"spec\":{\"nodeName\":\"n1\",\"containers\":[{"                                \
+                                     "\"ports\":[{\"name\":\"http\",\"hostIP\":\"" host_ip                             \
+                                     "\",\"containerPort\":80,\"protocol\":\"TCP\"}]}]},"                              \
+                                     "\"status\":{\"phase\":\"Running\",\"podIPs\":[{\"ip\":\"10.0.0.9\"}]}}"
+
+static void test_nul_in_a_host_address_does_no_harm(void **state)
+{
+    struct api_fixture *f = *state;
+    f->items[PODS] = POD_HOST_IP("l", "5", "\\u0000");
+    api_start_and_sync(f);
+    api_event(f, PODS, "ADDED", POD_HOST_IP("b", "11", "\\u0000"));
+    api_event(f, PODS, "ADDED", POD_HOST_IP("c", "12", "\\ud800"));
+    WAIT_FOR(f, api_has_label(f, "c", "app", "c"));
+    static const char *const names[] = {"l", "b", "c"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const struct pod *pod = state_pod(f->state, "x", names[i]);
+        assert_non_null(pod);
+        assert_int_equal(pod->n_addresses, 1);
+        assert_int_equal(pod->n_ports, 1);
+        assert_string_equal(pod->ports[0].name, "http");
+        assert_int_equal(pod->ports[0].number, 80);
+    }
+    assert_int_equal(f->lists[PODS], 1);
+    assert_string_equal(api_text_of(&f->reports), "");
+}
+
+// An object that the reader refuses costs that object, never the watch.
+static void test_refused_events_do_not_end_the_watch(void **state)
+{
+    struct api_fixture *f = *state;
+    f->items[PODS] = POD("a", "u-a", "5", "10.0.0.1", "\"app\":\"a\"") "," POD("d", "u-d", "5", "10.0.0.4", "");
+    api_start_and_sync(f);
+    api_event(f, PODS, "MODIFIED", POD("a", "u-a", "20", "10.0.0.2", "\"app\":\"\\u0000\""));
+    api_event(f, PODS, "ADDED", POD("n", "u-n", "21", "10.0.0.3", "\"app\":\"\\ud800\""));
+    api_event(f, PODS, "ADDED", "{\"metadata\":{\"name\":\"\\u0000\",\"resourceVersion\":\"22\"}}");
+    // What has gone has gone, whatever else is said of it; and what never had a usable name was never there.
+    api_event(f, PODS, "DELETED", POD("d", "u-d", "23", "10.0.0.4", "\"app\":\"\\u0000\""));
+    api_event(f, PODS, "DELETED", "{\"metadata\":{\"name\":\"\\u0000\",\"resourceVersion\":\"24\"}}");
+    api_run_ms(f, 50);
+    WAIT_FOR(f, !state_pod(f->state, "x", "d") && api_occurrences(&f->counts, "parse_errors pods\n") == 5);
+    assert_true(api_has_label(f, "a", "app", "a"));
+    assert_null(state_pod(f->state, "x", "n"));
+    assert_int_equal(api_occurrences(&f->reports, "2 object-unreadable kind=pods"), 5);
+    assert_int_equal(api_occurrences(&f->reports, "object=\"Pod x/a\""), 1);
+    assert_int_equal(api_occurrences(&f->reports, "object=\"Pod x/n\""), 1);
+    assert_int_equal(api_occurrences(&f->reports, "watch-failed"), 0);
+    // The next watch starts behind them.
+    api_exchange_end(api_watcher(f, PODS));
+    WAIT_FOR(f, f->watches[PODS] == 2 && api_watcher(f, PODS));
+    assert_non_null(strstr(api_exchange_query(api_watcher(f, PODS)), "resourceVersion=24&"));
+    api_event(f, PODS, "ADDED", POD("b", "u-b", "30", "10.0.0.5", "\"app\":\"b\""));
+    WAIT_FOR(f, api_has_label(f, "b", "app", "b"));
+    assert_int_equal(f->lists[PODS], 1);
+}
+
+static void test_refused_policy_keeps_the_older(void **state)
+{
+    struct api_fixture *f = *state;
+    api_start_and_sync(f);
+    api_event(
+        f, POLICIES, "MODIFIED",
+        "{" META("x", "deny", "u-deny", "50", "") ",\"spec\":{\"podSelector\":{\"matchLabels\":{\"a\":\"\\u0000\"}}}}");
+    WAIT_FOR(f, api_occurrences(&f->counts, "parse_errors networkpolicies\n") == 1);
+    assert_string_equal(state_policy(f->state, "x", "deny")->meta.resource_version, "3");
+    assert_int_equal(
+        api_occurrences(&f->reports, "2 object-unreadable kind=networkpolicies object=\"NetworkPolicy x/deny\""), 1);
+    assert_int_equal(f->watches[POLICIES], 1);
+    assert_int_equal(f->lists[POLICIES], 1);
+}
+
+static void test_refused_error_is_an_error_still(void **state)
+{
+    struct api_fixture *f = *state;
+    api_start_and_sync(f);
+    api_event(f, PODS, "ERROR", "{\"code\":410,\"reason\":\"Expired\",\"message\":\"\\u0000\"}");
+    WAIT_FOR(f, f->watches[PODS] == 2 && api_watcher(f, PODS));
+    assert_int_equal(f->lists[PODS], 2);
+    assert_int_equal(api_occurrences(&f->reports, "0 watch-failed kind=pods"), 1);
+    assert_int_equal(api_occurrences(&f->counts, "parse_errors"), 0);
+}
+
 static void test_same_name_other_uid(void **state)
 {
     struct api_fixture *f = *state;
@@ -261,6 +345,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         API_TEST(test_events),
         API_TEST(test_what_tenants_write_elsewhere_does_no_harm),
+        API_TEST(test_nul_in_a_host_address_does_no_harm),
+        API_TEST(test_refused_events_do_not_end_the_watch),
+        API_TEST(test_refused_policy_keeps_the_older),
+        API_TEST(test_refused_error_is_an_error_still),
         API_TEST(test_same_name_other_uid),
         API_TEST(test_one_change_for_a_burst),
         API_TEST(test_bytes_one_by_one),

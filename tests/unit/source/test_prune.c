@@ -47,7 +47,35 @@ static const struct {
     // A key in escapes may be one of ours; a quote in a key.
     {OBJECT_POD, "{\"spe\\u0063\":{\"q\":1},\"a\\\"\":2,\"b\":3}", "{\"spe\\u0063\":{\"q\":1},\"a\\\"\":2}"},
     {OBJECT_POD, "{}", "{}"},
+    // Free text beside what decode reads, in every list whose elements it reads.
+    {OBJECT_POD,
+     "{\"spec\":{\"containers\":[{\"ports\":[{\"hostIP\":\"\\u0000\",\"name\":\"http\",\"hostPort\":1,"
+     "\"containerPort\":80,"
+     "\"protocol\":\"TCP\"},{\"hostIP\":\"\\ud800\"},7]}]},\"status\":{\"podIPs\":[{\"ip\":\"10.0.0.1\",\"x\":"
+     "\"\\u0000\"}]}}",
+     "{\"spec\":{\"containers\":[{\"ports\":[{\"name\":\"http\",\"containerPort\":80,\"protocol\":\"TCP\"},{\"\":null},"
+     "7]}]},"
+     "\"status\":{\"podIPs\":[{\"ip\":\"10.0.0.1\"}]}}"},
+    {OBJECT_NODE,
+     "{\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"x\":\"\\u0000\",\"address\":\"192.0.2.1\"}]}}",
+     "{\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}"},
 };
+
+// Of each kind: nothing that a tenant may write freely survives, or the JSON door would refuse the object for it.
+static void test_free_text_of_metadata(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"metadata\":{\"name\":\"a\",\"generateName\":\"\\u0000\",\"selfLink\":\"\\u0000\",\"annotations\":{"
+        "\"\\u0000\":"
+        "\"\\ud800\"},\"managedFields\":[{\"manager\":\"\\u0000\"}],\"finalizers\":[\"\\u0000\"],\"ownerReferences\":[{"
+        "\"name\":\"\\u0000\"}],\"uid\":\"u\"}}";
+    for (int kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
+        struct buf BUF_CLEANUP out = {0};
+        assert_true(prune_object((enum object_kind)kind, text, strlen(text), &out));
+        assert_string_equal(out.data, "{\"metadata\":{\"name\":\"a\",\"uid\":\"u\"}}");
+    }
+}
 
 static void test_cases(void **state)
 {
@@ -75,6 +103,34 @@ static void test_events(void **state)
         assert_non_null(strstr(out.data, "\"reason\":\"Expired\""));
         assert_non_null(strstr(out.data, "\"code\":410"));
         assert_non_null(strstr(out.data, "\"message\":\"m\""));
+    }
+}
+
+static void test_names_apart(void **state)
+{
+    (void)state;
+    static const char pod[] =
+        "{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"\\u0000\"},\"namespace\":\"x\",\"uid\":\"u\","
+        "\"resourceVersion\":\"7\"},\"status\":{\"phase\":tru}}";
+    static const char names[] =
+        "{\"metadata\":{\"name\":\"a\",\"namespace\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"7\"}}";
+    struct buf BUF_CLEANUP event = {0};
+    struct buf BUF_CLEANUP want = {0};
+    struct buf BUF_CLEANUP out = {0};
+    assert_true(prune_object_to_names(pod, strlen(pod), &out));
+    assert_string_equal(out.data, names);
+    buf_printf(&event, "{\"type\":\"ADDED\",\"object\":%s}", pod);
+    buf_printf(&want, "{\"type\":\"ADDED\",\"object\":%s}", names);
+    buf_clear(&out);
+    assert_true(prune_event_to_names(event.data, event.len, &out));
+    assert_string_equal(out.data, want.data);
+    buf_clear(&out);
+    assert_true(prune_event_to_version(event.data, event.len, &out));
+    assert_string_equal(out.data, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}");
+    for (size_t len = 0; len < event.len; len++) {
+        buf_clear(&out);
+        assert_false(prune_event_to_names(event.data, len, &out));
+        assert_false(prune_event_to_version(event.data, len, &out));
     }
 }
 
@@ -205,10 +261,11 @@ static char *random_object(struct rng *rng, enum object_kind kind)
                                   {"labels", "{\"app\":\"a\",\"spec\":\"\",\"x/y\":\"z\"}"},
                                   {"creationTimestamp", "\"2026-01-01T00:00:00Z\""},
                                   {"deletionTimestamp", rng_chance(rng, 50) ? "null" : "\"2026-01-01T00:00:00Z\""}};
-    const struct member container[] = {{"name", "\"c\""},
-                                       {"restartPolicy", rng_chance(rng, 50) ? "\"Always\"" : "\"Never\""},
-                                       {"ports", "[{\"name\":\"http\",\"containerPort\":80},{\"name\":\"dns\","
-                                                 "\"containerPort\":53,\"protocol\":\"UDP\"},{\"containerPort\":1}]"}};
+    const struct member container[] = {
+        {"name", "\"c\""},
+        {"restartPolicy", rng_chance(rng, 50) ? "\"Always\"" : "\"Never\""},
+        {"ports", "[{\"name\":\"http\",\"containerPort\":80},{\"name\":\"dns\","
+                  "\"containerPort\":53,\"protocol\":\"UDP\"},{\"containerPort\":1,\"hostIP\":\"1\"}]"}};
     char *one = random_part(rng, container, ARRAY_SIZE(container));
     char *two = random_part(rng, container, ARRAY_SIZE(container));
     struct buf BUF_CLEANUP containers = {0};
@@ -310,7 +367,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_free_text_of_metadata),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_names_apart),
         cmocka_unit_test(test_broken_text_is_left_to_the_parser),
         cmocka_unit_test(test_decode_finds_the_same),
     };
