@@ -55,7 +55,12 @@ link = $(CC) $(ALL_LDFLAGS) -o $@ $(1) -Wl,--start-group $(call archives,$(2)) $
 PROGRAMS := $(patsubst cmd/%/,%,$(wildcard cmd/*/))
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build netpold and netpolctl into build/
 
-$(BUILD)/obj/%.o: %.c
+# What a build depends on beside files: the compiler and its flags, and which objects an archive holds. Each stands in a
+# stamp that is rewritten only when it changes.
+stamp = $(shell mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' > $(1))
+$(call stamp,$(BUILD)/flags.stamp,$(CC) $(CPPFLAGS) $(ALL_CFLAGS))
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 # The version stands in one object, remade when the commit changes and only then.
@@ -66,7 +71,8 @@ $(BUILD)/obj/src/base/version.o: $(BUILD)/version.stamp
 $(BUILD)/obj/src/base/version.o: CPPFLAGS += -DNETPOL_VERSION='"$(VERSION)"' -DNETPOL_COMMIT='"$(COMMIT)"'
 
 define module_rules
-$(BUILD)/lib/$(1).a: $(call objs,$(call srcs,$(1)))
+$(call stamp,$(BUILD)/lib/$(1).stamp,$(call objs,$(call srcs,$(1))))
+$(BUILD)/lib/$(1).a: $(call objs,$(call srcs,$(1))) $(BUILD)/lib/$(1).stamp
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(call say,AR,$$@)$$(AR) rcsD $$@ $$(filter %.o,$$^)

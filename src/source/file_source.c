@@ -147,7 +147,7 @@ static void say_missing(struct file_source *fs, const char *path)
 static void report_finding(struct file_source *fs, const struct diagnostic *d)
 {
     BUF_CLEANUP struct buf fields = {.max = 8192};
-    buf_printf(&fields, "level=%s file=%s line=%u", diagnostic_level_name(d->level), log_quote(d->file), d->line);
+    buf_printf(&fields, "severity=%s file=%s line=%u", diagnostic_level_name(d->level), log_quote(d->file), d->line);
     if (d->object && *d->object) {
         buf_printf(&fields, " object=%s", log_quote(d->object));
     }
