@@ -119,7 +119,8 @@ check "in step" wait_in_sync n1
 
 echo "-- SIGHUP lists again"
 kill -HUP "${DAEMON_PID[n1]}"
-check "all kinds" eventually 5 test "$(requests 'GET /api/v1/pods?limit')" -ge 2
+listed_twice() { test "$(requests 'GET /api/v1/pods?limit')" -ge 2; }
+check "all kinds" eventually 5 listed_twice
 check "in step" wait_in_sync n1
 netpold_stop n1
 check_equal "SIGTERM leaves the rules" "$before" "$(kernel_text n1)"

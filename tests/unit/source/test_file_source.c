@@ -267,7 +267,7 @@ static void test_broken_file_keeps_what_it_held(void **state)
     run(f, 30);
     assert_int_equal(f->changes, 0);
     assert_int_equal(namespaces(f), 3);
-    assert_non_null(strstr(f->events, "severity="));
+    assert_non_null(strstr(f->events, "state-finding"));
     assert_non_null(strstr(f->fields, "a.yaml"));
     replace_file(f, "a.yaml", ns_y);
     run(f, 30);
