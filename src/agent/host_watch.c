@@ -8,7 +8,7 @@
 #include "host/facts_check.h"
 #include "host/facts_read.h"
 
-enum { QUIET_MS = 20, RETRY_MS = 1000, UNHEALTHY_MS = 2000 };
+enum { QUIET_MS = 20, RETRY_MS = 1000, UNHEALTHY_MS = 2000, SWITCH_MS = 5000 };
 
 struct host_watch {
     struct host_watch_config config;
@@ -16,6 +16,7 @@ struct host_watch {
     int fd;
     struct loop_fd *readable;
     struct loop_timer *timer;
+    struct loop_timer *switch_timer;
     bool failing;
 };
 
@@ -169,6 +170,18 @@ static void on_timer(void *arg)
     read_again(arg);
 }
 
+// Somebody may turn a switch off at any time, and no message tells.
+static void on_switch_timer(void *arg)
+{
+    struct host_watch *watch = arg;
+    enum facts_switch now[FAMILY_COUNT];
+    loop_arm(watch->switch_timer, SWITCH_MS);
+    facts_read_bridge_nf(now);
+    if (watch->facts && memcmp(now, watch->facts->bridge_nf, sizeof(now)) != 0) {
+        read_again(watch);
+    }
+}
+
 static void on_readable(int fd, UNUSED unsigned events, void *arg)
 {
     struct host_watch *watch = arg;
@@ -186,10 +199,12 @@ int host_watch_new(const struct host_watch_config *config, struct host_watch **r
     *watch = (struct host_watch){.config = *config, .fd = -1};
     if (facts_monitor_open(&watch->fd, err) < 0 ||
         loop_add_fd(config->loop, watch->fd, LOOP_READ, on_readable, watch, &watch->readable, err) < 0 ||
-        loop_add_timer(config->loop, on_timer, watch, &watch->timer, err) < 0) {
+        loop_add_timer(config->loop, on_timer, watch, &watch->timer, err) < 0 ||
+        loop_add_timer(config->loop, on_switch_timer, watch, &watch->switch_timer, err) < 0) {
         return -1;
     }
     loop_arm(watch->timer, 0);
+    loop_arm(watch->switch_timer, SWITCH_MS);
     *ret = TAKE(watch);
     return 0;
 }
@@ -201,6 +216,7 @@ void host_watch_free(struct host_watch *watch)
     }
     loop_remove_fd(watch->readable);
     loop_remove_timer(watch->timer);
+    loop_remove_timer(watch->switch_timer);
     if (watch->fd >= 0) {
         (void)close(watch->fd);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The facts of this host, kept current: read at start, when rtnetlink says that links, addresses or routes changed
-// (bursts are one change), each period, and every two seconds while bridged packets go round the rules.
+// (bursts are one change), each period, and every two seconds while bridged packets go round the rules;
+// the switches of bridged packets every five seconds, whatever the period.
 #pragma once
 
 #include "agent/health.h"

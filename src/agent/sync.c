@@ -32,6 +32,7 @@ struct sync {
     bool synced;
     bool applied;  // once at least
     bool held;
+    char held_why[512];
     bool unsettled;  // the state was not one to act upon when it was last looked at
     uint64_t settle_start_ns;
     uint64_t last_change_ns;
@@ -246,17 +247,20 @@ static bool leave_not_synced(struct sync *sync)
     return false;
 }
 
-// An emptied state is not acted upon, nor one that is being filled again.
+// A state that holds nothing, or nothing of this node any more, is not acted upon, nor one that is being filled again.
 static bool state_is_held(struct sync *sync)
 {
-    size_t objects = object_count(sync->config.state);
-    if (objects == 0 && !sync->held) {
+    char why[sizeof(sync->held_why)] = "";
+    if (!sync_gate(sync->config.state, sync->config.node, why, sizeof(why))) {
+        if (!sync->held || strcmp(why, sync->held_why) != 0) {
+            char text[sizeof(why) + 64];
+            (void)snprintf(text, sizeof(text), "%s; the last rules stay in force", why);
+            (void)snprintf(sync->held_why, sizeof(sync->held_why), "%s", why);
+            (void)health_set(sync->config.health, HEALTH_STATE, false, text);
+            log_event(LOG_LEVEL_ERROR, "state-held", "why=%s effect=%s", log_quote(why),
+                      log_quote("the last rules stay in force"));
+        }
         sync->held = true;
-        (void)health_set(sync->config.health, HEALTH_STATE, false,
-                         "no object is left in the state; the last rules stay in force");
-        log_event(LOG_LEVEL_ERROR, "state-emptied", "effect=%s", log_quote("the last rules stay in force"));
-    }
-    if (objects == 0) {
         sync->unsettled = true;
         sync->settle_start_ns = 0;
         return true;
@@ -264,7 +268,7 @@ static bool state_is_held(struct sync *sync)
     if (sync->held && !is_settling(sync)) {
         sync->held = false;
         (void)health_set(sync->config.health, HEALTH_STATE, true, "");
-        log_event(LOG_LEVEL_INFO, "state-back", "objects=%zu", objects);
+        log_event(LOG_LEVEL_INFO, "state-back", "objects=%zu", object_count(sync->config.state));
     }
     return sync->held;
 }

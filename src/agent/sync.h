@@ -11,9 +11,9 @@
 //   synced      a change marks the state dirty; it is applied at once when idle, and at most every
 //               min_apply_interval_ms under load. Each period the kernel is read back and what differs is put back.
 //   failing     a write failed: tried again after 100 ms, doubling to 30 s; changes wait for the next try.
-//   held        the state was emptied while running (no object of any kind is left). No cluster is empty, so this is an
-//               accident of the source: the last rules stay in force, not ready, until objects come back. --cleanup is
-//               how rules are removed on purpose.
+//   held        while running, the state was emptied, or no Node and no Pod names this node any more. Neither happens
+//               to a node that runs netpold, so it is an accident of the source: the last rules stay in force, not
+//               ready, until the node is named again. --cleanup is how rules are removed on purpose.
 #pragma once
 
 #include "agent/health.h"

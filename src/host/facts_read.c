@@ -241,6 +241,13 @@ static enum facts_switch read_switch(const char *path)
     return value == '0' ? FACTS_OFF : FACTS_ON;
 }
 
+void facts_read_bridge_nf(enum facts_switch ret[FAMILY_COUNT])
+{
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        ret[family] = read_switch(bridge_nf_path[family]);
+    }
+}
+
 int facts_read(struct facts **ret, struct err *err)
 {
     CLEANUP(netlink_close) struct netlink *netlink = NULL;
@@ -260,9 +267,7 @@ int facts_read(struct facts **ret, struct err *err)
             }
             return -1;
         }
-        for (size_t family = 0; family < FAMILY_COUNT; family++) {
-            reader.build.bridge_nf[family] = read_switch(bridge_nf_path[family]);
-        }
+        facts_read_bridge_nf(reader.build.bridge_nf);
         return facts_build_finish(&reader.build, ret, err);
     }
 }

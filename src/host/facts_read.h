@@ -7,6 +7,8 @@
 #include "host/facts.h"
 
 NODISCARD int facts_read(struct facts **ret, struct err *err);
+// facts.bridge_nf alone, for looking often: rtnetlink does not say when it changes.
+void facts_read_bridge_nf(enum facts_switch ret[FAMILY_COUNT]);
 // A non-blocking rtnetlink socket subscribed to links, addresses and routes of both families; readable means: read
 // facts again (drain it with facts_monitor_drain first). The caller closes it.
 NODISCARD int facts_monitor_open(int *ret_fd, struct err *err);

@@ -163,6 +163,14 @@ check_equal "IPv4 pods only, bridge-nf-call-ip6tables off: --once fails" 1 "$?"
 check_contains "and says what to set" bridge-nf-call-ip6tables "$out"
 bridge_nf n1 bridge-nf-call-ip6tables 1
 state_write
+netpold_start n1 --sync-period 1h
+check "a long sync period: ready" wait_ready n1
+bridge_nf n1 bridge-nf-call-ip6tables 0
+is_unready() { ! is_ready n1; }
+check "a switch turned off is seen all the same" eventually 8 is_unready
+bridge_nf n1 bridge-nf-call-ip6tables 1
+check "and on again" eventually 8 is_ready n1
+netpold_stop n1
 bridge_nf n2 bridge-nf-call-iptables 0
 check "routed pods only: bridge-nf-call-iptables does not matter" netpold_once n2
 check "cleanup" purge n1 n2

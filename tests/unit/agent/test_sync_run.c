@@ -213,7 +213,7 @@ static void test_emptied_state_keeps_the_rules(void **state)
     run(f, 200);
     assert_int_equal(spy.applies, 0);
     assert_false(health_ready(&f->health));
-    assert_int_equal(count_log(f, "event=state-emptied"), 1);
+    assert_int_equal(count_log(f, "event=state-held why=\"there is no object at all\""), 1);
     // What is in force is still repaired.
     spy.drift = true;
     sync_verify(f->sync);
@@ -252,16 +252,36 @@ static void test_held_rules_are_retried_without_counting_drift(void **state)
     assert_true(f->health.checks[HEALTH_APPLY].ok);
 }
 
-// Losing the node's name later is a drained node, not a mistake.
+// A drained node is still a Node.
 static void test_node_may_lose_its_last_pod(void **state)
 {
     struct fixture *f = *state;
     sync_up(f);
+    load(f, "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
     assert_int_equal(state_remove(f->state, OBJECT_POD, "x", "a", ""), STATE_REMOVED);
     sync_changed(f->sync);
     run(f, 200);
     assert_int_equal(spy.applies, 1);
     assert_true(health_ready(&f->health));
+}
+
+static void test_state_without_the_node_keeps_the_rules(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    put_pod(f, "far", "n2", "10.0.9.9", "z");
+    assert_int_equal(state_remove(f->state, OBJECT_POD, "x", "a", ""), STATE_REMOVED);
+    sync_changed(f->sync);
+    run(f, 200);
+    assert_int_equal(spy.applies, 0);
+    assert_false(health_ready(&f->health));
+    assert_non_null(strstr(f->health.checks[HEALTH_STATE].why, "no Node and no Pod names the node n1"));
+    assert_int_equal(count_log(f, "event=state-held"), 1);
+    put_pod(f, "a", "n1", "10.0.0.1", "a");
+    sync_changed(f->sync);
+    run(f, 400);
+    assert_true(health_ready(&f->health));
+    assert_int_equal(count_log(f, "event=state-back"), 1);
 }
 
 static void test_lost_source_changes_nothing(void **state)
@@ -313,6 +333,7 @@ int main(void)
         T(test_emptied_state_keeps_the_rules),
         T(test_held_rules_are_retried_without_counting_drift),
         T(test_node_may_lose_its_last_pod),
+        T(test_state_without_the_node_keeps_the_rules),
         T(test_lost_source_changes_nothing),
         T(test_unenforceable_policies_are_said),
     };
