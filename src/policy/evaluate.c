@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/evaluate.h"
 
+#include "policy/evaluate_guard.h"
 #include "policy/evaluate_match.h"
 
 enum {
@@ -225,22 +226,34 @@ static bool is_related_error(const struct packet *packet)
     return packet->ct == CT_RELATED && packet->protocol == icmp;
 }
 
-// Passes before any policy is asked.
-static bool passes_unjudged(const struct packet *packet)
+// What leaves by OUTPUT is the node's own, except what IPVS forwards: that has the pod's address (3.8).
+static bool is_sent_by_node(const struct facts *facts, const struct packet *packet)
 {
-    return packet->ct == CT_ESTABLISHED || packet->arrival == ARRIVAL_FROM_NODE || is_related_error(packet) ||
+    return packet->arrival == ARRIVAL_FROM_NODE && (packet->source_is_node || !facts || !facts->ipvs);
+}
+
+// Passes before anything is asked.
+static bool passes_unjudged(const struct facts *facts, const struct packet *packet)
+{
+    return packet->ct == CT_ESTABLISHED || is_sent_by_node(facts, packet) || is_related_error(packet) ||
            is_neighbour_discovery(packet);
 }
 
-int evaluate_packet(struct state *state, const char *node, const struct policy_options *options,
-                    const struct packet *packet, bool *ret_allowed, struct err *err)
+// Passes unless a guard drops it.
+static bool passes_policies(const struct facts *facts, const struct policy_options *options,
+                            const struct packet *packet)
 {
-    bool to_node = packet->arrival == ARRIVAL_TO_NODE;
-    if (passes_unjudged(packet) || (to_node && options->host_egress_allowed) ||
-        (packet->dnat && address_equal(&packet->source, &packet->destination))) {
-        *ret_allowed = true;
-        return 0;
+    if (packet->arrival == ARRIVAL_TO_NODE &&
+        (options->host_egress_allowed || guard_is_virtual(facts, &packet->destination))) {
+        return true;
     }
+    return packet->dnat && address_equal(&packet->source, &packet->destination);
+}
+
+// The policies of the node's own pods at the ends of the packet.
+static int judge_ends(struct state *state, const char *node, const struct packet *packet, bool *ret_allowed,
+                      struct err *err)
+{
     const struct endpoint ends[DIRECTION_COUNT] = {
         [DIRECTION_INGRESS] = {.pod = state_owner(state, &packet->destination),
                                .has_address = true,
@@ -261,7 +274,8 @@ int evaluate_packet(struct state *state, const char *node, const struct policy_o
             .port = packet->port,
         };
         // A packet to the node ends there: no pod receives it.
-        if (!attempt.pod || !hosts(node, attempt.pod) || (to_node && i == DIRECTION_INGRESS)) {
+        if (!attempt.pod || !hosts(node, attempt.pod) ||
+            (packet->arrival == ARRIVAL_TO_NODE && i == DIRECTION_INGRESS)) {
             continue;
         }
         size_t n;
@@ -273,4 +287,23 @@ int evaluate_packet(struct state *state, const char *node, const struct policy_o
     }
     *ret_allowed = allowed;
     return 0;
+}
+
+int evaluate_packet(struct state *state, const char *node, const struct facts *facts,
+                    const struct policy_options *options, const struct packet *packet, bool *ret_allowed,
+                    struct err *err)
+{
+    if (passes_unjudged(facts, packet)) {
+        *ret_allowed = true;
+        return 0;
+    }
+    bool dropped;
+    if (guard_drops(state, node, facts, options, packet, &dropped, err) < 0) {
+        return -1;
+    }
+    if (dropped || passes_policies(facts, options, packet)) {
+        *ret_allowed = !dropped;
+        return 0;
+    }
+    return judge_ends(state, node, packet, ret_allowed, err);
 }

@@ -4,6 +4,7 @@
 // index, set or region code.
 #pragma once
 
+#include "host/facts.h"
 #include "model/packet.h"
 #include "model/state.h"
 #include "policy/options.h"
@@ -64,6 +65,11 @@ NODISCARD int evaluate_query(struct state *state, const struct policy_options *o
 
 // A packet as the node `node` enforces it: egress of its own pods, ingress of its own pods; every other side passes
 // (REASON_NO_POD). Established and RELATED ICMP packets, neighbour discovery and MLD pass before any judgement
-// (networkpolicy-v1.md 3.2, 3.10, 3.11); a pod reaching itself passes only when the flow is DNATed.
-NODISCARD int evaluate_packet(struct state *state, const char *node, const struct policy_options *options,
-                              const struct packet *packet, bool *ret_allowed, struct err *err);
+// (networkpolicy-v1.md 3.2, 3.10, 3.11); a pod reaching itself passes only when the flow is DNATed. With facts (may be
+// NULL: nothing known) also what they decide (DESIGN 11, 3.8): the guards of IPv6 link-local addresses and forged
+// neighbour discovery, which come before the policies; with IPVS, packets to virtual addresses pass INPUT, and those
+// that leave by OUTPUT with a source that is not the node's are judged like forwarded ones. Of what the node itself
+// sends nothing is judged.
+NODISCARD int evaluate_packet(struct state *state, const char *node, const struct facts *facts,
+                              const struct policy_options *options, const struct packet *packet, bool *ret_allowed,
+                              struct err *err);

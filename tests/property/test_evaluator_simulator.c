@@ -14,6 +14,7 @@
 
 #include "ruleset/simulate.h"
 #include "support/build.h"
+#include "support/clause_observe.h"
 #include "support/random_state.h"
 
 enum { STATES = 3000, PACKETS = 150 };
@@ -31,11 +32,13 @@ static struct policy_options random_options(struct rng *rng)
 struct tally {
     size_t allowed;
     size_t denied;
+    struct clause_tally clauses;
 };
 
-static void prove_node(struct random_cluster *cluster, struct state *state, const char *node, uint64_t seed,
-                       struct tally *tally)
+static void prove_node(struct random_cluster *cluster, struct clause_world *world, const char *node, uint64_t seed,
+                       uint64_t number, struct tally *tally)
 {
+    struct state *state = world->state;
     struct policy_options options = random_options(&cluster->rng);
     CLEANUP(facts_free) struct facts *facts = rng_chance(&cluster->rng, 50) ? random_facts(&cluster->rng) : NULL;
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
@@ -43,13 +46,21 @@ static void prove_node(struct random_cluster *cluster, struct state *state, cons
     if (compile_ruleset(state, node, facts, &options, &ruleset, NULL, &err) < 0) {
         fail_msg("SEED=%" PRIu64 " N=1, node %s: compile: %s", seed, node, err.msg);
     }
+    clause_world_node(world, node, facts, &options);
     for (size_t i = 0; i < PACKETS; i++) {
         struct packet packet;
+        struct clause_set met = {0};
         bool allowed;
-        random_packet(cluster, node, &packet);
-        if (!build_prove(state, node, &options, ruleset, &packet, &allowed)) {
+        random_packet_wide(cluster, node, facts, &packet);
+        if (!build_prove(state, node, facts, &options, ruleset, &packet, &allowed)) {
             fail_msg("evaluator and simulator disagree: repeat with SEED=%" PRIu64 " N=1", seed);
         }
+        if (clause_observe(world, &packet, &met) != allowed) {
+            random_packet_print(&packet);
+            fail_msg("the clauses say otherwise than evaluator and simulator (%s): SEED=%" PRIu64 " N=1",
+                     allowed ? "allow" : "deny", seed);
+        }
+        clause_count(&tally->clauses, number, &met, allowed);
         *(allowed ? &tally->allowed : &tally->denied) += 1;
     }
 }
@@ -64,10 +75,14 @@ static void test_evaluator_equals_simulator(void **unused)
         RANDOM_CLUSTER_CLEANUP struct random_cluster cluster = {0};
         random_cluster_make(&cluster, seed + i);
         CLEANUP(state_free) struct state *state = random_cluster_state(&cluster);
+        struct clause_world world;
+        clause_world_init(&world, state);
         for (size_t j = 0; j < RANDOM_NODES; j++) {
-            prove_node(&cluster, state, random_nodes[j], seed + i, &tally);
+            prove_node(&cluster, &world, random_nodes[j], seed + i, i + 1, &tally);
         }
+        clause_world_done(&world);
     }
+    clause_print(&tally.clauses);
     printf("%zu states, %zu packets allowed, %zu denied\n", n, tally.allowed, tally.denied);
     assert_true(n < 100 || (tally.allowed > tally.denied / 10 && tally.denied > tally.allowed / 10));
 }

@@ -49,7 +49,7 @@ static void prove(struct random_cluster *cluster, struct state *state, const cha
         struct packet packet;
         bool allowed;
         random_packet(cluster, node, &packet);
-        if (!build_prove(state, node, &options, parsed, &packet, &allowed)) {
+        if (!build_prove(state, node, facts, &options, parsed, &packet, &allowed)) {
             fail_msg("parsed rules judge otherwise: repeat with SEED=%" PRIu64 " N=1", seed);
         }
     }

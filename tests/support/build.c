@@ -181,13 +181,13 @@ static void print_ruleset(const struct ruleset *ruleset)
     (void)close(fd);
 }
 
-bool build_prove(struct state *state, const char *node, const struct policy_options *options,
+bool build_prove(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
                  const struct ruleset *ruleset, const struct packet *packet, bool *ret_allowed)
 {
     struct err err = {0};
     bool by_policy = false;
     enum simulate_verdict by_rules;
-    if (evaluate_packet(state, node, options, packet, &by_policy, &err) < 0) {
+    if (evaluate_packet(state, node, facts, options, packet, &by_policy, &err) < 0) {
         fail_msg("evaluate: %s", err.msg);
     }
     int failed = simulate_packet(ruleset, packet, &by_rules, NULL, &err);
@@ -240,7 +240,7 @@ static bool packet_on(const struct question *question, const char *node, enum ar
         fail_msg("%s: compile: %s", question->where, err.msg);
     }
     bool allowed = false;
-    if (!build_prove(question->state, node, question->options, ruleset, &packet, &allowed)) {
+    if (!build_prove(question->state, node, NULL, question->options, ruleset, &packet, &allowed)) {
         fail_msg("%s: evaluator and simulator disagree on node %s", question->where, node);
     }
     return allowed;

@@ -32,7 +32,8 @@ void build_expect(struct state *state, const char *from, const char *to, const c
 #define expect_unknown(state, from, to, protocol, port)                                                                \
     build_expect(state, from, to, protocol, port, VERDICT_UNKNOWN, __FILE__, __LINE__)
 
-// One packet on one node, by evaluator and simulator; false in *ret_allowed when it is dropped. Returns false when the
-// two disagree, after printing the packet, both verdicts, the simulator's trace and where the ruleset was written.
-bool build_prove(struct state *state, const char *node, const struct policy_options *options,
+// One packet on one node (facts may be NULL), by evaluator and simulator; false in *ret_allowed when it is dropped.
+// Returns false when the two disagree, after printing the packet, both verdicts, the simulator's trace and where the
+// ruleset was written.
+bool build_prove(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
                  const struct ruleset *ruleset, const struct packet *packet, bool *ret_allowed);

@@ -3,17 +3,30 @@
 
 #include "support/random_state.h"
 
-static const char *const pod_facing[] = {"cni0", "veth1", "veth2"};
+enum { INTERFACES_MAX = 8, ROUTES_MAX = 12, ADDRESSES_MAX = 4 };
 
+static const char *const pod_facing[] = {"br0", "cni0", "cni0", "veth1", "veth2", "gone0"};
+
+static void *allocate(struct facts *facts, size_t size)
+{
+    void *memory = arena_alloc(&facts->arena, size);
+    if (!memory) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    return memory;
+}
+
+// addresses: ends with NULL; sorted.
 static void interface(struct facts *facts, struct facts_interface *ret, const char *name, const char *kind,
-                      const char *address)
+                      const char *const *addresses)
 {
     (void)snprintf(ret->name, sizeof(ret->name), "%s", name);
     (void)snprintf(ret->kind, sizeof(ret->kind), "%s", kind);
-    struct address *addresses = arena_alloc(&facts->arena, sizeof(*addresses));
-    if (addresses && address && address_parse(address, addresses)) {
-        ret->addresses = addresses;
-        ret->n_addresses = 1;
+    struct address *v = allocate(facts, ADDRESSES_MAX * sizeof(*v));
+    ret->addresses = v;
+    for (; *addresses && address_parse(*addresses, &v[ret->n_addresses]); addresses++) {
+        ret->n_addresses++;
     }
 }
 
@@ -25,40 +38,60 @@ static int compare_routes(const void *a, const void *b)
     return order ? order : strcmp(x->device, y->device);
 }
 
+static void random_interfaces(struct rng *rng, struct facts *facts)
+{
+    static const char *const none[] = {NULL};
+    static const char *const gateway[] = {"10.244.1.254", "fd00:244:1::fe", "fe80::1", NULL};
+    static const char *const uplink[] = {"192.168.0.1", "fd00:168::1", NULL};
+    static const char *const vips[] = {"10.96.0.1", "10.96.0.10", "fd00:96::a", NULL};
+    // A virtual address may be one that a pod has as well.
+    static const char *const shared[] = {"10.96.0.1", "10.244.1.3", "fd00:244:1::3", NULL};
+    struct facts_interface *v = allocate(facts, INTERFACES_MAX * sizeof(*v));
+    size_t n = 0;
+    if (rng_chance(rng, 60)) {
+        interface(facts, &v[n++], "br0", "bridge", none);
+    }
+    // The same name is a bridge on one node and none on another.
+    interface(facts, &v[n++], "cni0", rng_chance(rng, 85) ? "bridge" : "dummy", gateway);
+    interface(facts, &v[n++], "eth0", "", uplink);
+    facts->ipvs = rng_chance(rng, 35);
+    if (facts->ipvs && !rng_chance(rng, 10)) {
+        interface(facts, &v[n++], "kube-ipvs0", "dummy", rng_chance(rng, 75) ? vips : shared);
+    }
+    interface(facts, &v[n++], "veth1", "veth", none);
+    interface(facts, &v[n++], "veth2", "veth", none);
+    (void)snprintf(v[n - 1].master, sizeof(v[n - 1].master), "%s", rng_chance(rng, 50) ? "cni0" : "");
+    facts->interfaces = v;
+    facts->n_interfaces = n;
+}
+
+static void random_routes(struct rng *rng, struct facts *facts)
+{
+    static const uint8_t cut[] = {0, 0, 1, 3, 8, 16, 64};
+    size_t n = rng_below(rng, ROUTES_MAX + 1);
+    struct facts_route *routes = allocate(facts, ROUTES_MAX * sizeof(*routes));
+    for (size_t i = 0; i < n; i++) {
+        struct address address = random_address(rng, rng_chance(rng, 50) ? FAMILY_V4 : FAMILY_V6);
+        unsigned bits = family_bits(address.family);
+        unsigned less = RNG_PICK(rng, cut);
+        bool is_default = rng_chance(rng, 8);
+        routes[i].prefix = prefix_truncate(&address, is_default || less > bits ? 0 : bits - less);
+        (void)snprintf(routes[i].device, sizeof(routes[i].device), "%s", RNG_PICK(rng, pod_facing));
+    }
+    qsort(routes, n, sizeof(*routes), compare_routes);
+    facts->routes = routes;
+    facts->n_routes = n;
+}
+
 struct facts *random_facts(struct rng *rng)
 {
-    enum { INTERFACES = 5, ROUTES = 8 };
     struct facts *facts;
     if (facts_new(&facts, NULL) < 0) {
         fputs("out of memory\n", stderr);
         exit(1);
     }
-    struct facts_interface *interfaces = arena_alloc(&facts->arena, INTERFACES * sizeof(*interfaces));
-    struct facts_route *routes = arena_alloc(&facts->arena, ROUTES * sizeof(*routes));
-    if (!interfaces || !routes) {
-        fputs("out of memory\n", stderr);
-        exit(1);
-    }
-    size_t n = 0;
-    interface(facts, &interfaces[n++], "cni0", "bridge", "10.244.1.254");
-    interface(facts, &interfaces[n++], "eth0", "", "192.168.0.1");
-    facts->ipvs = rng_chance(rng, 30);
-    if (facts->ipvs) {
-        interface(facts, &interfaces[n++], "kube-ipvs0", "dummy", "10.96.0.10");
-    }
-    interface(facts, &interfaces[n++], "veth1", "veth", NULL);
-    interface(facts, &interfaces[n++], "veth2", "veth", NULL);
-    facts->interfaces = interfaces;
-    facts->n_interfaces = n;
-    for (size_t i = 0; i < ROUTES; i++) {
-        struct address address = random_address(rng, rng_chance(rng, 50) ? FAMILY_V4 : FAMILY_V6);
-        unsigned bits = family_bits(address.family);
-        routes[i].prefix = prefix_truncate(&address, rng_chance(rng, 50) ? bits : bits - 8);
-        (void)snprintf(routes[i].device, sizeof(routes[i].device), "%s", RNG_PICK(rng, pod_facing));
-    }
-    qsort(routes, ROUTES, sizeof(*routes), compare_routes);
-    facts->routes = routes;
-    facts->n_routes = ROUTES;
+    random_interfaces(rng, facts);
+    random_routes(rng, facts);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         facts->bridge_nf[i] = (enum facts_switch)rng_below(rng, 3);
     }

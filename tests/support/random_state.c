@@ -14,7 +14,7 @@ static const char *const namespaces[] = {"x", "y", "z", "x-1", "unseen"};
 static const char *const pod_names[] = {"a", "b", "c", "d", "e", "f"};
 static const char *const policy_names[] = {"allow", "deny", "p.q", "p-q", "zz", "web"};
 static const char *const label_keys[] = {"app", "env", "pod", "tier"};
-static const char *const label_values[] = {"a", "b", "prod", ""};
+static const char *const label_values[] = {"a", "b", "prod", "", "Prod"};
 
 void *random_alloc(struct random_cluster *cluster, size_t n, size_t size)
 {
@@ -78,6 +78,16 @@ struct address random_address(struct rng *rng, enum family family)
         return pod_address(rng, family);
     }
     return kind == 7 ? node_address(rng_below(rng, RANDOM_NODES), family) : parse(RNG_PICK(rng, others[family]));
+}
+
+struct address random_special_address(struct rng *rng, enum family family)
+{
+    static const char *const special[FAMILY_COUNT][8] = {
+        {"169.254.169.254", "169.254.0.9", "224.0.0.1", "239.1.2.3", "255.255.255.255", "10.244.1.255", "127.0.0.1",
+         "0.0.0.0"},
+        {"fe80::1", "fe80::5", "febf:ffff::9", "ff02::1", "ff02::1:ff00:1", "ff05::2", "::1", "::"},
+    };
+    return parse(RNG_PICK(rng, special[family]));
 }
 
 static int compare_labels(const void *a, const void *b)
@@ -155,8 +165,10 @@ static struct pod *random_pod(struct random_cluster *cluster, const struct objec
                 pod->host_network ? node_address(node, (enum family)family) : pod_address(rng, (enum family)family);
         }
     }
-    if (n > 0 && rng_chance(rng, 2)) {
+    if (n > 0 && cluster->wild && rng_chance(rng, 8)) {
         memset(addresses[0].bytes, 0, sizeof(addresses[0].bytes));
+    } else if (n > 0 && rng_chance(rng, 2)) {
+        addresses[n - 1] = parse(addresses[n - 1].family == FAMILY_V4 ? "169.254.0.9" : "fe80::5");
     } else if (n > 0 && rng_chance(rng, 4)) {
         addresses[n] = pod_address(rng, FAMILY_V4);
         n += !address_equal(&addresses[n], &addresses[0]);
@@ -229,6 +241,7 @@ void random_cluster_make(struct random_cluster *cluster, uint64_t seed)
 {
     *cluster = (struct random_cluster){.rng = {seed}};
     struct rng *rng = &cluster->rng;
+    cluster->wild = rng_chance(rng, 15);
     // From an empty cluster to a crowded one.
     unsigned pods = (unsigned)rng_below(rng, 110);
     unsigned policies = (unsigned)rng_below(rng, 110);
@@ -257,6 +270,7 @@ void random_cluster_free(struct random_cluster *cluster)
     arena_free(&cluster->arena);
     vec_free(&cluster->objects);
     vec_free(&cluster->edges);
+    vec_free(&cluster->ports);
 }
 
 const struct object_meta *random_object_meta(const struct random_object *object)

@@ -20,8 +20,12 @@ struct random_cluster {
     struct arena arena;
     // One object of each name.
     VEC(struct random_object) objects;
-    // Prefixes that some policy mentions: packets like their edges.
+    // Prefixes and ports that some policy mentions: packets like their edges.
     VEC(struct prefix) edges;
+    VEC(uint16_t) ports;
+    // Holds what no decoder gives but the model can: empty In lists, lists without elements, unreadable selectors
+    // inside readable peers, unspecified pod addresses. Otherwise each object equals its own YAML (state_yaml.h).
+    bool wild;
 };
 
 // The nodes that every cluster has; pods may also name others.
@@ -47,11 +51,15 @@ int random_object_put(struct state *state, const struct random_object *object);
 const struct object_meta *random_object_meta(const struct random_object *object);
 
 // A packet as `node` may see it, biased towards pod addresses, edges of blocks and ends of port ranges. No IPv6
-// link-local and no multicast addresses: those meet the interface guards, which the evaluator knows nothing of.
+// link-local, multicast or loopback addresses, and none of the node's interfaces matters: for callers without facts.
 void random_packet(struct random_cluster *cluster, const char *node, struct packet *ret);
-// Facts of a node with a bridge and pod-facing interfaces, sometimes with IPVS: none may change the verdict about a
-// random_packet. facts_free ends them.
+// The same with those addresses, and with interfaces and virtual addresses of the facts (may be NULL).
+void random_packet_wide(struct random_cluster *cluster, const char *node, const struct facts *facts,
+                        struct packet *ret);
+// Facts of a node with bridges, pod-facing interfaces and routes to pods, sometimes with IPVS. facts_free ends them.
 struct facts *random_facts(struct rng *rng);
+// In words: "forwarded cni0 -> eth0: TCP 10.0.0.1 -> 10.0.0.2 port 80, NEW".
+void random_packet_describe(const struct packet *packet, struct buf *out);
 void random_packet_print(const struct packet *packet);
 
 // Shared by the parts of the generator.
@@ -62,4 +70,6 @@ extern const char *const random_port_names[];
 extern const size_t random_port_names_n;
 uint8_t random_protocol(struct rng *rng);  // TCP, UDP or SCTP
 struct address random_address(struct rng *rng, enum family family);
+// Link-local, multicast, broadcast, loopback or unspecified.
+struct address random_special_address(struct rng *rng, enum family family);
 struct policy *random_policy(struct random_cluster *cluster, const struct object_meta *meta);

@@ -395,7 +395,7 @@ static void test_unreadable_parts(void **unused)
 static bool passes(struct state *state, const struct policy_options *options, const struct packet *packet)
 {
     bool allowed;
-    assert_int_equal(evaluate_packet(state, "n1", options, packet, &allowed, NULL), 0);
+    assert_int_equal(evaluate_packet(state, "n1", NULL, options, packet, &allowed, NULL), 0);
     return allowed;
 }
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/evaluate_guard.h"
+
+#include <string.h>
+
+#include "policy/evaluate_match.h"
+
+enum { PROTOCOL_ICMPV6 = 58, NDP_FIRST = 133, NDP_LAST = 137 };
+
+// Is some address of the node's enforced pods what is asked for?
+typedef bool wanted_fn(const struct facts *facts, const struct address *address, const void *arg);
+
+// Isolated in one direction or the other.
+static int is_isolated(struct state *state, const struct pod *pod, bool *ret, struct err *err)
+{
+    size_t n;
+    const struct policy *const *policies = state_policies_of(state, pod->meta.ns, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    *ret = false;
+    for (size_t i = 0; i < n && !*ret; i++) {
+        for (size_t d = 0; d < DIRECTION_COUNT; d++) {
+            const struct attempt attempt = {.state = state, .direction = (enum direction)d, .pod = pod};
+            *ret = *ret || policy_isolates(policies[i], &attempt);
+        }
+    }
+    return 0;
+}
+
+static bool has_wanted(const struct state *state, const struct facts *facts, const struct pod *pod, wanted_fn *wanted,
+                       const void *arg)
+{
+    for (size_t i = 0; i < pod->n_addresses; i++) {
+        if (state_owner(state, &pod->addresses[i]) == pod && wanted(facts, &pod->addresses[i], arg)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Does an isolated live pod of the node own an address that is wanted?
+static int any_enforced(struct state *state, const char *node, const struct facts *facts, wanted_fn *wanted,
+                        const void *arg, bool *ret, struct err *err)
+{
+    size_t n;
+    const struct pod *const *pods = state_pods(state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    bool found = false;
+    for (size_t i = 0; node && *node && !found && i < n; i++) {
+        if (pod_is_live(pods[i]) && strcmp(pods[i]->node, node) == 0 &&
+            has_wanted(state, facts, pods[i], wanted, arg) && is_isolated(state, pods[i], &found, err) < 0) {
+            return -1;
+        }
+    }
+    *ret = found;
+    return 0;
+}
+
+static bool is_behind(const struct facts *facts, const struct address *address, const void *name)
+{
+    const struct facts_interface *interface = facts_pod_interface(facts, address);
+    return interface && strcmp(interface->name, name) == 0;
+}
+
+static bool is_bridged(const struct facts *facts, const struct address *address)
+{
+    const struct facts_interface *interface = facts ? facts_pod_interface(facts, address) : NULL;
+    return interface && strcmp(interface->kind, "bridge") == 0;
+}
+
+// IPv6 is judged in FORWARD: a pod with such an address, or neighbours on a bridge.
+static bool meets_ipv6(const struct facts *facts, const struct address *address, const void *unused)
+{
+    (void)unused;
+    return address->family == FAMILY_V6 || is_bridged(facts, address);
+}
+
+// Between ports of one bridge.
+static bool crosses_bridge(const struct facts *facts, const struct packet *packet)
+{
+    const struct facts_interface *in = facts_interface(facts, packet->in);
+    return in && strcmp(in->kind, "bridge") == 0 && strcmp(packet->in, packet->out) == 0;
+}
+
+static bool is_forged_discovery(const struct packet *packet)
+{
+    // The valid ones passed unjudged.
+    return packet->protocol == PROTOCOL_ICMPV6 && packet->icmp_type >= NDP_FIRST && packet->icmp_type <= NDP_LAST &&
+           address_is_multicast(&packet->destination);
+}
+
+int guard_drops(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
+                const struct packet *packet, bool *ret, struct err *err)
+{
+    bool forward = packet->arrival == ARRIVAL_FORWARD;
+    bool to_node = packet->arrival == ARRIVAL_TO_NODE && !options->host_egress_allowed;
+    *ret = false;
+    if (packet->source.family != FAMILY_V6 || (!forward && !to_node)) {
+        return 0;
+    }
+    bool link_local = address_is_link_local(&packet->source) || address_is_link_local(&packet->destination);
+    if (facts && link_local && (to_node || crosses_bridge(facts, packet)) &&
+        any_enforced(state, node, facts, is_behind, packet->in, ret, err) < 0) {
+        return -1;
+    }
+    if (*ret || !forward || !is_forged_discovery(packet)) {
+        return 0;
+    }
+    return any_enforced(state, node, facts, meets_ipv6, NULL, ret, err);
+}
+
+bool guard_is_virtual(const struct facts *facts, const struct address *address)
+{
+    const struct facts_interface *ipvs = facts && facts->ipvs ? facts_interface(facts, "kube-ipvs0") : NULL;
+    for (size_t i = 0; ipvs && i < ipvs->n_addresses; i++) {
+        if (address_equal(&ipvs->addresses[i], address)) {
+            return true;
+        }
+    }
+    return false;
+}
