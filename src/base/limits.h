@@ -30,5 +30,6 @@ enum {
     LIMIT_SET_MEMBERS = 4 << 20,  // members of one ipset
 };
 
+#define LIMIT_VERIFY_CLASSES 1000000000ull  // packet classes of one proof: hours
 #define LIMIT_DOCUMENT_BYTES (1ul << 30)  // one state file
 #define LIMIT_TEXT (2ul << 30)            // any text buffer without a smaller limit of its own

@@ -98,6 +98,12 @@ static bool member_present(const struct set *set, const struct set_member *key)
     return false;
 }
 
+bool simulate_set_contains(const struct set *set, const struct address *address)
+{
+    const struct set_member key = {.prefix = prefix_of(address)};
+    return set->type == SET_HASH_NET ? net_contains(set, address) : member_present(set, &key);
+}
+
 // 1 matches, 0 does not, -1 broken ruleset.
 static int set_matches(const struct walk *walk, const struct rule *rule)
 {
@@ -110,9 +116,8 @@ static int set_matches(const struct walk *walk, const struct rule *rule)
     struct set_member key = {.prefix = prefix_of(address)};
     switch (set->type) {
     case SET_HASH_IP:
-        return member_present(set, &key);
     case SET_HASH_NET:
-        return net_contains(set, address);
+        return simulate_set_contains(set, address);
     case SET_HASH_IP_PORT:
         if (rule->set_direction == SET_SRC) {
             return err_set(walk->err, ERR_UNSUPPORTED, 0, "rule %zu matches set %s by source port, which is not known",

@@ -15,3 +15,6 @@ enum simulate_verdict { SIMULATE_PASS, SIMULATE_ACCEPT, SIMULATE_DROP, SIMULATE_
 // or set, a loop).
 NODISCARD int simulate_packet(const struct ruleset *ruleset, const struct packet *packet, enum simulate_verdict *ret,
                               struct buf *trace, struct err *err);
+
+// Whether a hash:ip or hash:net set holds the address, as the kernel looks it up (longest prefix, nomatch).
+bool simulate_set_contains(const struct set *set, const struct address *address);
