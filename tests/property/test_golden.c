@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Golden folders: tests/golden/<case>/in.yaml (and, where they matter, facts.json and options) compiled and rendered
-// must give want.rules, byte for byte, in whatever order the objects came. GOLDEN=write writes want.rules anew: read
+// must give want.rules, byte for byte, in whatever order the objects came, and that text must be proven against the
+// policies for every packet class. GOLDEN=write writes want.rules anew: read
 // the diff before you keep it. GOLDEN_DIR names another folder of cases.
 //
 // options: lines of node=NAME (preset "n1"), denied=drop|reject, allowed=return|accept, host-egress=enforce|allow.
@@ -16,8 +17,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "audit/verify.h"
 #include "decode/decode.h"
 #include "policy/compile.h"
+#include "ruleset/parse.h"
 #include "ruleset/render.h"
 
 static const char *golden_dir(void)
@@ -135,6 +138,24 @@ static void read_options(const char *name, struct golden_options *options)
     }
 }
 
+// The text, read back, means what the policies say.
+static void prove(const char *name, const char *text, struct verify_input *input)
+{
+    CLEANUP(ruleset_free) struct ruleset *parsed = NULL;
+    CLEANUP(verify_result_free) struct verify_result *result = NULL;
+    const struct verify_options options = {0};
+    struct err err = {0};
+    if (parse_restore(text, strlen(text), &parsed, &err) < 0) {
+        fail_msg("%s/want.rules: %s %s", name, err.object, err.msg);
+    }
+    input->ruleset = parsed;
+    if (verify_ruleset(input, &options, &result, &err) < 0) {
+        fail_msg("%s: %s %s", name, err.object, err.msg);
+    }
+    assert_true(result->classes > 0);
+    assert_int_equal(result->differing, 0);
+}
+
 static char *compile_text(const char *name, const char *yaml, size_t len, bool backwards)
 {
     struct golden_options options = {.node = "n1"};
@@ -153,6 +174,8 @@ static char *compile_text(const char *name, const char *yaml, size_t len, bool b
     render_restore(ruleset, &out);
     char *text = buf_take(&out);
     assert_non_null(text);
+    struct verify_input input = {.state = state, .node = options.node, .facts = facts, .options = &options.policy};
+    prove(name, text, &input);
     return text;
 }
 
