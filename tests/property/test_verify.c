@@ -107,7 +107,8 @@ struct drawing {
     struct world *world;
     uint64_t seed;
     uint64_t classes;
-    uint64_t left;  // members still to be drawn
+    uint64_t left;     // members still to be drawn
+    uint64_t members;  // of a class that is chosen
     uint64_t one_in;
     uint64_t drawn;
 };
@@ -185,6 +186,16 @@ static enum ct_state draw_state(struct rng *rng, unsigned mask)
     }
 }
 
+static bool has_port(const struct verify_class *class, uint16_t port)
+{
+    for (size_t i = 0; i < class->n_ports; i++) {
+        if (port >= class->ports[i].first && port <= class->ports[i].last) {
+            return true;
+        }
+    }
+    return class->n_ports == 0;
+}
+
 static struct packet draw(struct rng *rng, const struct verify_class *class)
 {
     struct packet packet = class->witness;
@@ -203,6 +214,9 @@ static struct packet draw(struct rng *rng, const struct verify_class *class)
     if (class->n_ports) {
         const struct port_range *range = &class->ports[rng_below(rng, class->n_ports)];
         packet.port = (uint16_t)(range->first + rng_below(rng, (uint64_t)range->last - range->first + 1));
+        // Numbers that pods and policies use, where the class has them: they are where members could differ.
+        uint16_t usual = random_ports[rng_below(rng, random_ports_n)];
+        packet.port = has_port(class, usual) ? usual : packet.port;
     }
     draw_name(rng, class->in, class->n_in, packet.in);
     draw_name(rng, class->out, class->n_out, packet.out);
@@ -217,7 +231,7 @@ static int draw_members(const struct verify_class *class, bool wanted, bool got,
     if (drawing->left == 0 || rng_below(rng, drawing->one_in) != 0) {
         return 0;
     }
-    for (size_t i = 0; i < MEMBERS && drawing->left > 0; i++, drawing->left--, drawing->drawn++) {
+    for (size_t i = 0; i < drawing->members && drawing->left > 0; i++, drawing->left--, drawing->drawn++) {
         struct packet packet = draw(rng, class);
         bool member_wanted;
         bool member_got;
@@ -574,7 +588,14 @@ static void test_members_are_judged_like_their_witness(void **unused)
         } else if (i % 3 == 2) {
             (void)faults[rng_below(&world.cluster.rng, ARRAY_SIZE(faults))].plant(world.ruleset, &world.cluster.rng);
         }
-        struct drawing drawing = {.world = &world, .seed = seed + i, .left = 60 * MEMBERS, .one_in = 150};
+        // Many members of some classes, or some of every class.
+        struct drawing drawing = {
+            .world = &world, .seed = seed + i, .left = 60 * MEMBERS, .members = MEMBERS, .one_in = 150};
+        if (i % 3 == 1) {
+            drawing.left = UINT64_MAX;
+            drawing.members = 16;
+            drawing.one_in = 1;
+        }
         CLEANUP(verify_result_free) struct verify_result *result = NULL;
         const struct verify_options options = {0};
         struct err err = {0};
@@ -615,16 +636,6 @@ static bool has_name(const char *witness, const char *const *apart, size_t n, co
         told_apart = told_apart || strcmp(apart[i], name) == 0;
     }
     return *witness ? strcmp(witness, name) == 0 : !told_apart;
-}
-
-static bool has_port(const struct verify_class *class, uint16_t port)
-{
-    for (size_t i = 0; i < class->n_ports; i++) {
-        if (port >= class->ports[i].first && port <= class->ports[i].last) {
-            return true;
-        }
-    }
-    return class->n_ports == 0;
 }
 
 static bool has_address(const struct verify_space *space, const struct verify_members *members,
