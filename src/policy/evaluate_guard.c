@@ -39,7 +39,7 @@ static bool has_wanted(const struct state *state, const struct facts *facts, con
     return false;
 }
 
-// Does an isolated live pod of the node own an address that is wanted?
+// Does an isolated pod of the node own an address that is wanted? Only live pods own any.
 static int any_enforced(struct state *state, const char *node, const struct facts *facts, wanted_fn *wanted,
                         const void *arg, bool *ret, struct err *err)
 {
@@ -50,8 +50,8 @@ static int any_enforced(struct state *state, const char *node, const struct fact
     }
     bool found = false;
     for (size_t i = 0; node && *node && !found && i < n; i++) {
-        if (pod_is_live(pods[i]) && strcmp(pods[i]->node, node) == 0 &&
-            has_wanted(state, facts, pods[i], wanted, arg) && is_isolated(state, pods[i], &found, err) < 0) {
+        if (strcmp(pods[i]->node, node) == 0 && has_wanted(state, facts, pods[i], wanted, arg) &&
+            is_isolated(state, pods[i], &found, err) < 0) {
             return -1;
         }
     }

@@ -48,6 +48,56 @@ void clause_world_done(struct clause_world *world)
     *world = (struct clause_world){0};
 }
 
+// A pod-network pod that runs, or will (0, 2.3); not from pod_is_live, which evaluator and compiler share.
+static bool runs(const struct pod *pod)
+{
+    return !pod->host_network &&
+           (pod->no_status || pod->phase == POD_PENDING || pod->phase == POD_RUNNING || pod->phase == POD_UNKNOWN);
+}
+
+// Of two live claimants (2.5): the one that stays, then the newer, then what only makes it the same for everyone.
+static bool is_before(const struct pod *a, const struct pod *b)
+{
+    int order = strcmp(a->meta.created, b->meta.created);
+    if (a->meta.terminating != b->meta.terminating) {
+        return !a->meta.terminating;
+    }
+    order = order ? order : strcmp(a->meta.uid, b->meta.uid);
+    order = order ? order : strcmp(a->meta.ns, b->meta.ns);
+    return (order ? order : strcmp(a->meta.name, b->meta.name)) > 0;
+}
+
+static struct clause_end end_of(const struct clause_world *world, const struct address *address)
+{
+    static const struct address zero;
+    struct clause_end end = {.address = *address};
+    bool unspecified = memcmp(address->bytes, zero.bytes, sizeof(zero.bytes)) == 0;
+    size_t low = 0;
+    size_t high = world->n_claims;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (address_compare(&world->claims[middle].address, address) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; !unspecified && low < world->n_claims && address_equal(&world->claims[low].address, address); low++) {
+        const struct pod *pod = world->claims[low].pod;
+        if (pod->host_network) {
+            end.host = pod;
+        } else if (!runs(pod)) {
+            end.finished = pod;
+        } else if (!end.pod || is_before(pod, end.pod)) {
+            end.rival = end.pod;
+            end.pod = pod;
+        } else {
+            end.rival = pod;
+        }
+    }
+    return end;
+}
+
 static bool is_isolated(const struct clause_world *world, const struct pod *pod)
 {
     struct clause_set unused = {0};
@@ -67,7 +117,7 @@ void clause_world_node(struct clause_world *world, const char *node, const struc
     world->options = options;
     for (size_t i = 0; i < world->n_claims; i++) {
         const struct clause_claim *claim = &world->claims[i];
-        if (strcmp(claim->pod->node, node) != 0 || state_owner(world->state, &claim->address) != claim->pod ||
+        if (strcmp(claim->pod->node, node) != 0 || end_of(world, &claim->address).pod != claim->pod ||
             !is_isolated(world, claim->pod)) {
             continue;
         }
@@ -78,32 +128,6 @@ void clause_world_node(struct clause_world *world, const char *node, const struc
             world->guarded[world->n_guarded++] = interface;
         }
     }
-}
-
-static struct clause_end end_of(const struct clause_world *world, const struct address *address)
-{
-    struct clause_end end = {.address = *address, .pod = state_owner(world->state, address)};
-    size_t low = 0;
-    size_t high = world->n_claims;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (address_compare(&world->claims[middle].address, address) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    for (; low < world->n_claims && address_equal(&world->claims[low].address, address); low++) {
-        const struct pod *pod = world->claims[low].pod;
-        if (pod->host_network) {
-            end.host = pod;
-        } else if (!pod_is_live(pod)) {
-            end.finished = pod;
-        } else if (pod != end.pod) {
-            end.rival = pod;
-        }
-    }
-    return end;
 }
 
 // ---- one packet ----------------------------------------------------------------------------------------------------

@@ -17,45 +17,51 @@ static bool lists(const struct requirement *requirement, const char *value, int 
     return false;
 }
 
-static void observe_in(const struct requirement *requirement, const char *value, struct clause_set *met)
+static enum clause in_clause(const struct requirement *requirement, const char *value, struct clause_set *met)
 {
     if (!value) {
-        clause_mark(met, CLAUSE_IN_ABSENT);
         if (lists(requirement, "", strcmp)) {
             clause_mark(met, CLAUSE_IN_EMPTY_ABSENT);
         }
-    } else if (lists(requirement, value, strcmp)) {
-        clause_mark(met, CLAUSE_IN_LISTED);
+        return CLAUSE_IN_ABSENT;
+    }
+    if (lists(requirement, value, strcmp)) {
         if (!*value) {
             clause_mark(met, CLAUSE_IN_EMPTY);
         }
-    } else {
-        clause_mark(met, lists(requirement, value, strcasecmp) ? CLAUSE_IN_CASE : CLAUSE_IN_OTHER);
+        return CLAUSE_IN_LISTED;
     }
+    return lists(requirement, value, strcasecmp) ? CLAUSE_IN_CASE : CLAUSE_IN_OTHER;
 }
 
-static void observe_requirement(const struct requirement *requirement, const struct labels *labels,
-                                struct clause_set *met)
+// The match of a requirement, read from the clause that says it and not from requirement_matches, which evaluator and
+// compiler share: a mistake there shows here.
+static bool requirement_match(const struct requirement *requirement, const struct labels *labels,
+                              struct clause_set *met)
 {
     const char *value = labels_get(labels, requirement->key);
+    enum clause clause = CLAUSE_COUNT;
     switch (requirement->op) {
     case SELECTOR_IN:
-        observe_in(requirement, value, met);
+        clause = in_clause(requirement, value, met);
         break;
     case SELECTOR_NOT_IN:
-        clause_mark(met, !value                              ? CLAUSE_NOT_IN_ABSENT
-                         : lists(requirement, value, strcmp) ? CLAUSE_NOT_IN_LISTED
-                                                             : CLAUSE_NOT_IN_OTHER);
+        clause = !value                              ? CLAUSE_NOT_IN_ABSENT
+                 : lists(requirement, value, strcmp) ? CLAUSE_NOT_IN_LISTED
+                                                     : CLAUSE_NOT_IN_OTHER;
         break;
     case SELECTOR_EXISTS:
-        clause_mark(met, !value ? CLAUSE_EXISTS_ABSENT : *value ? CLAUSE_EXISTS : CLAUSE_EXISTS_EMPTY);
+        clause = !value ? CLAUSE_EXISTS_ABSENT : *value ? CLAUSE_EXISTS : CLAUSE_EXISTS_EMPTY;
         break;
     case SELECTOR_NOT_EXISTS:
-        clause_mark(met, value ? CLAUSE_NOT_EXISTS_PRESENT : CLAUSE_NOT_EXISTS);
+        clause = value ? CLAUSE_NOT_EXISTS_PRESENT : CLAUSE_NOT_EXISTS;
         break;
     case SELECTOR_UNKNOWN:
-        break;
+        return false;
     }
+    clause_mark(met, clause);
+    return clause == CLAUSE_IN_LISTED || clause == CLAUSE_NOT_IN_ABSENT || clause == CLAUSE_NOT_IN_OTHER ||
+           clause == CLAUSE_EXISTS || clause == CLAUSE_EXISTS_EMPTY || clause == CLAUSE_NOT_EXISTS;
 }
 
 bool clause_selector(const struct selector *selector, bool subject, const struct labels *labels, struct clause_set *met)
@@ -70,8 +76,7 @@ bool clause_selector(const struct selector *selector, bool subject, const struct
         if (requirement->op == SELECTOR_UNKNOWN) {
             continue;
         }
-        observe_requirement(requirement, labels, met);
-        *(requirement_matches(requirement, labels) ? &hits : &misses) += 1;
+        *(requirement_match(requirement, labels, met) ? &hits : &misses) += 1;
         if (i > 0 && strcmp(selector->v[i - 1].key, requirement->key) == 0) {
             clause_mark(met, CLAUSE_SAME_KEY);
         }

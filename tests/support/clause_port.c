@@ -90,6 +90,22 @@ static bool any_pod_gives(const struct clause_side *side, const struct policy_po
     return false;
 }
 
+// A hostNetwork pod on the address where the packet goes.
+static bool any_host_gives(const struct clause_side *side, const struct policy_port *entry)
+{
+    size_t n;
+    const struct pod *const *pods = state_pods(side->world->state, &n);
+    for (size_t i = 0; side->target->host && i < n; i++) {
+        for (size_t j = 0; pods[i]->host_network && j < pods[i]->n_addresses; j++) {
+            if (address_equal(&pods[i]->addresses[j], &side->target->address) &&
+                gives(pods[i], entry->name, entry->protocol, side->packet->port)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void observe_name_miss(const struct clause_side *side, const struct policy_port *entry, struct clause_set *met)
 {
     const struct clause_end *target = side->target;
@@ -97,7 +113,7 @@ static void observe_name_miss(const struct clause_side *side, const struct polic
     uint16_t number;
     if (!target->pod) {
         clause_mark(met, CLAUSE_NAME_NO_POD);
-        if (gives(target->host, entry->name, entry->protocol, side->packet->port)) {
+        if (any_host_gives(side, entry)) {
             clause_mark(met, CLAUSE_NAME_HOST_NETWORK);
         }
         return;

@@ -9,7 +9,7 @@
 struct clause_end {
     struct address address;
     const struct pod *pod;       // the live owner
-    const struct pod *rival;     // another live pod that claims it
+    const struct pod *rival;     // a live pod that claims it and does not own it
     const struct pod *finished;  // a finished pod whose status still has it
     const struct pod *host;      // a hostNetwork pod on it
 };

@@ -81,14 +81,14 @@ static struct address any_address(struct random_cluster *cluster, const char *no
     if (kind < 6 && wide) {
         return random_special_address(&cluster->rng, family);
     }
-    if (kind < 9 && wide) {
+    if (kind < 11 && wide) {
         return host_address_of(cluster, family);
     }
-    if (kind < 62) {
+    if (kind < 70) {
         static const char *const elsewhere[] = {"", "n1", "n2", "n3", "gone"};
         address =
             pod_address_of(cluster, rng_chance(&cluster->rng, 75) ? node : RNG_PICK(&cluster->rng, elsewhere), family);
-    } else if (kind < 82 && cluster->edges.n) {
+    } else if (kind < 86 && cluster->edges.n) {
         address = edge(&cluster->rng, &cluster->edges.v[rng_below(&cluster->rng, cluster->edges.n)]);
     } else {
         address = random_address(&cluster->rng, family);
@@ -252,7 +252,7 @@ static void fill(struct random_cluster *cluster, const char *node, bool wide, co
         .dnat = rng_chance(rng, 15),
     };
     random_protocol_and_port(cluster, &packet);
-    if (rng_chance(rng, 15)) {
+    if (rng_chance(rng, 25)) {
         aim_at_name(cluster, &packet);
     }
     if (wide && family == FAMILY_V6 && rng_chance(rng, 6)) {
