@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "ruleset/parse_foreign.h"
 #include "ruleset/parse_rule.h"
 #include "ruleset/parse_value.h"
 #include "ruleset/parse_words.h"
@@ -48,6 +49,7 @@ struct parser {
     enum family family;  // of the next or present table
     enum table_state table;
     unsigned line;
+    struct parse_foreign foreign;
     struct err *err;
 };
 
@@ -63,6 +65,7 @@ static void parser_deinit(struct parser *parser)
         map_free(lines->chain_index);
         map_free(lines->set_index);
     }
+    parse_foreign_deinit(&parser->foreign);
     parse_words_free(&parser->words);
     ruleset_free(parser->ruleset);
 }
@@ -303,6 +306,10 @@ static int parse_builtin_rule(struct parser *parser, const char *const *args, si
     if (parse_rule(args, n_args, parser->family, &parser->ruleset->arena, &hook.parsed, parser->err) < 0) {
         return -1;
     }
+    // -I puts ours ahead of what stands there.
+    if (position == 0 && parse_foreign_hook(&parser->foreign, parser->family, builtin, parser->err) < 0) {
+        return -1;
+    }
     return add_hook(parser, &hook, position);
 }
 
@@ -367,6 +374,7 @@ static int parse_top_line(struct parser *parser)
     const char *word = parser->words.v[0];
     if (*word == '*') {
         parser->table = strcmp(word, "*filter") == 0 ? TABLE_FILTER : TABLE_FOREIGN;
+        parse_foreign_table(&parser->foreign, word + 1);
         return 0;
     }
     if (strcmp(word, "create") == 0) {
@@ -400,7 +408,7 @@ static int parse_line(struct parser *parser, const char *line, size_t len)
         return 0;
     }
     if (is_foreign_line(parser, line, len)) {
-        return 0;
+        return parse_foreign_line(&parser->foreign, parser->family, parser->line, line, len, parser->err);
     }
     if (parse_words_split(&parser->words, line, len, parser->err) < 0) {
         return -1;
@@ -550,7 +558,12 @@ static int deal_hooks(struct family_lines *lines, struct arena *arena, struct ta
 
 int parse_restore(const char *text, size_t len, struct ruleset **ret, struct err *err)
 {
-    __attribute__((cleanup(parser_deinit))) struct parser parser = {0};
+    return parse_restore_foreign(text, len, ret, NULL, err);
+}
+
+int parse_restore_foreign(const char *text, size_t len, struct ruleset **ret, struct findings *foreign, struct err *err)
+{
+    __attribute__((cleanup(parser_deinit))) struct parser parser = {.foreign.to = foreign};
     if (parser_init(&parser, err) < 0 || parse_lines(&parser, text, len) < 0) {
         return -1;
     }

@@ -13,6 +13,7 @@
 
 struct xtables {
     const struct xtables_ops *ops;
+    const char *name;
     void *handle;
 };
 
@@ -42,7 +43,7 @@ static int refused(const struct xtables *table, int num, const char *doing, cons
         break;
     }
     (void)err_set(err, kind, num, "%s%s%s: %s", doing, chain[0] ? " " : "", chain, table->ops->text(num));
-    return err_at_object(err, "table filter (%s)", table->ops->name);
+    return err_at_object(err, "table %s (%s)", table->name, table->ops->name);
 }
 
 void xtables_interface_put(const char *name, char *ret_name, unsigned char *ret_mask)
@@ -94,6 +95,11 @@ static bool has_family(const struct xtables_ops *ops)
 
 int xtables_presence(enum xtables_family family, enum xtables_presence *ret, struct err *err)
 {
+    return xtables_presence_of(family, "filter", ret, err);
+}
+
+int xtables_presence_of(enum xtables_family family, const char *table, enum xtables_presence *ret, struct err *err)
+{
     const struct xtables_ops *ops = family_ops(family);
     __attribute__((cleanup(cleanup_fd))) int fd = open(ops->proc_names, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
@@ -120,8 +126,9 @@ int xtables_presence(enum xtables_family family, enum xtables_presence *ret, str
     }
     text[len] = '\0';
     bool found = false;
+    size_t name_len = strlen(table);
     for (const char *line = text; line && *line && !found;) {
-        found = strncmp(line, "filter\n", 7) == 0;
+        found = strncmp(line, table, name_len) == 0 && line[name_len] == '\n';
         line = strchr(line, '\n');
         line = line ? line + 1 : NULL;
     }
@@ -179,15 +186,21 @@ int xtables_probe(enum xtables_family family, struct err *err)
 
 int xtables_open(enum xtables_family family, struct xtables **ret, struct err *err)
 {
+    return xtables_open_table(family, "filter", ret, err);
+}
+
+int xtables_open_table(enum xtables_family family, const char *name, struct xtables **ret, struct err *err)
+{
     CLEANUP(xtables_close) struct xtables *table = calloc(1, sizeof(*table));
     if (!table) {
         return err_oom(err);
     }
     table->ops = family_ops(family);
-    table->handle = table->ops->init();
+    table->name = name;
+    table->handle = table->ops->init(name);
     if (!table->handle && (errno == ENOPROTOOPT || errno == ENOENT)) {
-        (void)err_set(err, ERR_UNSUPPORTED, errno, "the kernel has no legacy %s filter table: modprobe %s",
-                      table->ops->name, table->ops->module);
+        (void)err_set(err, ERR_UNSUPPORTED, errno, "the kernel has no legacy %s %s table: modprobe %s",
+                      table->ops->name, name, table->ops->module);
         return -1;
     }
     if (!table->handle) {

@@ -88,6 +88,9 @@ enum xtables_presence {
 
 // Whether there is a filter table, without making one.
 NODISCARD int xtables_presence(enum xtables_family family, enum xtables_presence *ret, struct err *err);
+// The same of another table: "raw", "mangle", "nat".
+NODISCARD int xtables_presence_of(enum xtables_family family, const char *table, enum xtables_presence *ret,
+                                  struct err *err);
 // Whether the kernel has every match and target revision that rules here are built of; ERR_UNSUPPORTED names modules.
 NODISCARD int xtables_probe(enum xtables_family family, struct err *err);
 
@@ -95,6 +98,8 @@ struct xtables;
 
 // Reads the filter table (and makes it when it is not there). Hold the lock from before this until after the commit.
 NODISCARD int xtables_open(enum xtables_family family, struct xtables **ret, struct err *err);
+// The same of another table, to be read.
+NODISCARD int xtables_open_table(enum xtables_family family, const char *name, struct xtables **ret, struct err *err);
 void xtables_close(struct xtables *table);
 CLEANUP_DEFINE(struct xtables, xtables_close);
 // Writes what was edited. ERR_RETRY: another program changed the table meanwhile, open it again. Close the table after

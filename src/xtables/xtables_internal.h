@@ -14,7 +14,7 @@ struct xtables_ops {
     int revision_match;
     int revision_target;
     // As libiptc: pointers, or 0 on failure with errno set.
-    void *(*init)(void);
+    void *(*init)(const char *table);
     void (*free)(void *handle);
     int (*commit)(void *handle);
     const char *(*text)(int num);  // what errno means for the call that has just failed

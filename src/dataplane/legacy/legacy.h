@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "dataplane/backend.h"
 #include "ruleset/diff.h"
+#include "ruleset/findings.h"
 #include "sets/sets.h"
 #include "xtables/xtables.h"
 
@@ -98,6 +99,9 @@ NODISCARD int legacy_rule_decode(struct legacy *legacy, struct legacy_names *nam
                                  struct rule *ret, struct err *err);
 
 NODISCARD int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err);
+// The same, with what is said in live.h about rules of ours and of others in the filter tables; both may be NULL.
+NODISCARD int legacy_read(struct legacy *legacy, struct findings *unprovable, struct findings *foreign,
+                          struct ruleset **ret, struct err *err);
 
 // The chains with hooks of ours.
 enum { LEGACY_BUILTINS = 3 };

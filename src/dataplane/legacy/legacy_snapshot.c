@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/legacy/legacy.h"
 
+#include <stdio.h>
+
+#include "ruleset/render.h"
+
 struct reader {
     struct legacy *legacy;
     struct legacy_names names;
@@ -8,8 +12,12 @@ struct reader {
     enum family family;
     VEC(struct rule) rules;  // of the chain being read
     VEC(struct hook) hooks;
-    const char *builtin;  // the chain being read, when it is a built-in one
+    const char *chain;    // being read
+    const char *builtin;  // the same, when it is a built-in one
     unsigned position;
+    struct findings *unprovable;  // NULL: nobody asks
+    struct findings *foreign;
+    struct findings ahead;  // others' rules of this chain; foreign ones once a jump of ours stands behind them
 };
 
 static void cleanup_reader(struct reader *reader)
@@ -17,6 +25,7 @@ static void cleanup_reader(struct reader *reader)
     legacy_names_free(&reader->names);
     vec_free(&reader->rules);
     vec_free(&reader->hooks);
+    findings_free(&reader->ahead);
 }
 
 static int keep_text(struct arena *arena, const char **text, struct err *err)
@@ -45,6 +54,54 @@ static int keep_rule(struct arena *arena, struct rule *rule, struct err *err)
                : 0;
 }
 
+static int note(const struct reader *reader, struct findings *to, unsigned position, const char *what, struct err *err)
+{
+    char where[FINDING_WHERE];
+    (void)snprintf(where, sizeof(where), "%s filter %s rule %u", family_name(reader->family), reader->chain,
+                   position + 1);
+    return findings_add(to, where, what, err);
+}
+
+static bool is_unknown(const struct rule *rule)
+{
+    return rule->comment && strcmp(rule->comment, BACKEND_UNKNOWN_RULE) == 0;
+}
+
+// Somebody else's rule of a built-in chain. Those that only count decide nothing.
+static int note_ahead(struct reader *reader, const struct xtables_view *view, unsigned position, struct err *err)
+{
+    struct legacy_rule_room room;
+    struct rule rule;
+    struct buf BUF_CLEANUP text = {0};
+    if (!reader->foreign || !*view->target) {
+        return 0;
+    }
+    if (legacy_rule_decode(reader->legacy, &reader->names, &reader->ruleset->tables[reader->family], reader->family,
+                           view, &room, &rule, err) < 0) {
+        return -1;
+    }
+    if (is_unknown(&rule)) {
+        buf_printf(&text, "-j %s, with matches that netpold does not use", view->target);
+    } else {
+        render_rule(reader->family, &reader->ruleset->tables[reader->family], NULL, &rule, &text);
+    }
+    return text.failed ? err_oom(err) : note(reader, &reader->ahead, position, text.data, err);
+}
+
+static int keep_ahead(struct reader *reader, struct err *err)
+{
+    for (size_t i = 0; i < reader->ahead.n; i++) {
+        if (findings_add(reader->foreign, reader->ahead.v[i].where, reader->ahead.v[i].what, err) < 0) {
+            return -1;
+        }
+    }
+    if (reader->foreign) {
+        reader->foreign->more += reader->ahead.more;
+    }
+    reader->ahead.n = reader->ahead.more = 0;
+    return 0;
+}
+
 static int read_rule(const struct xtables_view *view, void *arg, struct err *err)
 {
     struct reader *reader = arg;
@@ -52,12 +109,23 @@ static int read_rule(const struct xtables_view *view, void *arg, struct err *err
     struct rule rule;
     unsigned position = reader->position++;
     if (reader->builtin && !legacy_is_our_chain(view->target)) {
-        return 0;
+        return note_ahead(reader, view, position, err);
+    }
+    if (reader->builtin && keep_ahead(reader, err) < 0) {
+        return -1;
     }
     if (legacy_rule_decode(reader->legacy, &reader->names, &reader->ruleset->tables[reader->family], reader->family,
                            view, &room, &rule, err) < 0 ||
         keep_rule(&reader->ruleset->arena, &rule, err) < 0) {
         return -1;
+    }
+    if (is_unknown(&rule)) {
+        char what[FINDING_WHAT];
+        (void)snprintf(what, sizeof(what), "%s%s: a match, a flag or a target that netpold does not use",
+                       *view->target ? "-j " : "no target", view->target);
+        if (note(reader, reader->unprovable, position, what, err) < 0) {
+            return -1;
+        }
     }
     if (!reader->builtin) {
         return vec_push(&reader->rules, rule) < 0 ? err_oom(err) : 0;
@@ -115,6 +183,8 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
     }
     for (size_t i = 0; i < n_chains; i++) {
         reader->rules.n = 0;
+        reader->chain = chains[i].name;
+        reader->position = 0;
         if (xtables_read(table, chains[i].name, read_rule, reader, err) < 0) {
             return -1;
         }
@@ -129,8 +199,9 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
         chains[i].n_rules = reader->rules.n;
     }
     for (size_t i = 0; i < LEGACY_BUILTINS; i++) {
-        reader->builtin = legacy_builtins[i];
+        reader->chain = reader->builtin = legacy_builtins[i];
         reader->position = 0;
+        reader->ahead.n = reader->ahead.more = 0;
         if (xtables_read(table, legacy_builtins[i], read_rule, reader, err) < 0) {
             return -1;
         }
@@ -153,12 +224,18 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
 
 int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
 {
-    struct legacy *legacy = CONTAINER_OF(backend, struct legacy, backend);
+    return legacy_read(CONTAINER_OF(backend, struct legacy, backend), NULL, NULL, ret, err);
+}
+
+int legacy_read(struct legacy *legacy, struct findings *unprovable, struct findings *foreign, struct ruleset **ret,
+                struct err *err)
+{
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
     if (legacy_sets_read(legacy, &ruleset, NULL, err) < 0) {
         return -1;
     }
-    __attribute__((cleanup(cleanup_reader))) struct reader reader = {.legacy = legacy, .ruleset = ruleset};
+    __attribute__((cleanup(cleanup_reader))) struct reader reader = {
+        .legacy = legacy, .ruleset = ruleset, .unprovable = unprovable, .foreign = foreign};
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         enum xtables_presence presence = XTABLES_UNSUPPORTED;
         if (xtables_presence(legacy_xtables_family(family), &presence, err) < 0) {
