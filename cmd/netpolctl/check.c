@@ -62,17 +62,15 @@ static int answer_lines(struct state *state, FILE *in, size_t *ret_malformed, st
     return 0;
 }
 
-static int read_queries_twice(const struct verb_common *common)
+static int check_words(const struct cli_list *operands, struct err *err)
 {
-    if (strcmp(args.queries, "-") != 0) {
-        return 0;
+    if (operands->n > 0) {
+        return err_set(err, ERR_USAGE, 0, "check: unexpected word \"%s\"", operands->v[0]);
     }
-    for (size_t i = 0; i < common->files.n; i++) {
-        if (strcmp(common->files.v[i], "-") == 0) {
-            return -1;
-        }
+    if (!args.queries) {
+        return err_set(err, ERR_USAGE, 0, "check: --queries FILE is required (- for standard input)");
     }
-    return 0;
+    return one_reads_stdin(&args.common, "check", (struct path_option[]){{"--queries", args.queries}, {0}}, err);
 }
 
 static int check_run(const struct verb *verb UNUSED, const struct cli_list *operands)
@@ -81,14 +79,7 @@ static int check_run(const struct verb *verb UNUSED, const struct cli_list *oper
     CLEANUP(state_free) struct state *state = NULL;
     size_t findings = 0;
     size_t malformed = 0;
-    if (operands->n > 0) {
-        (void)err_set(&err, ERR_USAGE, 0, "check: unexpected word \"%s\"", operands->v[0]);
-    } else if (!args.queries) {
-        (void)err_set(&err, ERR_USAGE, 0, "check: --queries FILE is required (- for standard input)");
-    } else if (read_queries_twice(&args.common) < 0) {
-        (void)err_set(&err, ERR_USAGE, 0, "check: -f - and --queries - cannot both read standard input");
-    }
-    if (err.kind != ERR_NONE) {
+    if (check_words(operands, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

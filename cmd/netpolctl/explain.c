@@ -8,6 +8,8 @@
 #include "base/num.h"
 #include "netpolctl.h"
 
+enum { PORT_MAX = 65535, NO_PORT = PORT_MAX + 1 };
+
 static struct {
     struct verb_common common;
     const char *protocol;
@@ -15,7 +17,7 @@ static struct {
     uint64_t family;
     unsigned output;
     bool rules;
-} args = {.protocol = "tcp"};
+} args = {.protocol = "tcp", .port = NO_PORT};
 
 static int explain_options(struct cli_option *rows)
 {
@@ -31,7 +33,7 @@ static int explain_options(struct cli_option *rows)
          .kind = CLI_NUMBER,
          .target = &args.port,
          .arg = "N",
-         .max = 65535,
+         .max = PORT_MAX,
          .help = "Destination port after Service translation (required for tcp, udp and sctp)."},
         {.name = "family",
          .kind = CLI_NUMBER,
@@ -67,12 +69,36 @@ static int resolve(struct state *state, const struct cli_list *ends, struct quer
         audit_protocol(args.protocol, family, &query->protocol, err) < 0) {
         return -1;
     }
-    if (audit_protocol_has_ports(query->protocol) != (args.port != 0)) {
-        return err_set(err, ERR_USAGE, 0, args.port ? "%s has no ports: leave --port out" : "%s needs --port N",
+    query->port = args.port == NO_PORT ? 0 : (uint16_t)args.port;
+    return 0;
+}
+
+// Everything that can be said of the words alone, before anything is read.
+static int check_words(const struct cli_list *operands, struct err *err)
+{
+    uint8_t protocol;
+    if (operands->n != 2) {
+        return err_set(err, ERR_USAGE, 0, "explain: needs two ends, FROM and TO; got %zu", operands->n);
+    }
+    if (args.family != 0 && args.family != 4 && args.family != 6) {
+        return err_set(err, ERR_USAGE, 0, "explain: --family is 4 or 6");
+    }
+    if (audit_protocol(args.protocol, FAMILY_V4, &protocol, err) < 0) {
+        err->kind = ERR_USAGE;
+        return err_wrap(err, "explain: -p");
+    }
+    bool wants_port = audit_protocol_has_ports(protocol);
+    if (wants_port && args.port == NO_PORT) {
+        return err_set(err, ERR_USAGE, 0, "explain: %s needs --port N, the destination port after Service translation",
                        args.protocol);
     }
-    query->port = (uint16_t)args.port;
-    return 0;
+    if (wants_port && args.port == 0) {
+        return err_set(err, ERR_USAGE, 0, "explain: --port 0: no connection has it; a port is 1 to %d", PORT_MAX);
+    }
+    if (!wants_port && args.port != NO_PORT) {
+        return err_set(err, ERR_USAGE, 0, "explain: %s has no ports: leave --port out", args.protocol);
+    }
+    return one_reads_stdin(&args.common, "explain", (struct path_option[]){{0}}, err);
 }
 
 static void write_answer(const struct cli_list *ends, const struct query *query,
@@ -107,18 +133,13 @@ static void write_answer(const struct cli_list *ends, const struct query *query,
 static int explain_run(const struct verb *verb UNUSED, const struct cli_list *operands)
 {
     struct err err = {0};
-    if (operands->n != 2) {
-        (void)err_set(&err, ERR_USAGE, 0, "explain: needs two ends, FROM and TO; got %zu", operands->n);
-        complain(&err);
-        return EXIT_USAGE;
-    }
     CLEANUP(state_free) struct state *state = NULL;
     size_t findings = 0;
     struct query query = {0};
     struct connection_verdict verdict;
     struct policy_options options = policy_options_from(&args.common.policy);
-    if (load_state(&args.common, &state, &findings, &err) < 0 || resolve(state, operands, &query, &err) < 0 ||
-        evaluate_query(state, &options, &query, &verdict, &err) < 0) {
+    if (check_words(operands, &err) < 0 || load_state(&args.common, &state, &findings, &err) < 0 ||
+        resolve(state, operands, &query, &err) < 0 || evaluate_query(state, &options, &query, &verdict, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

@@ -58,6 +58,7 @@ static int load_files(const struct cli_list *paths, struct state *state, size_t 
 struct cluster {
     struct loop *loop;
     bool synced;
+    bool failed;      // a list: there is nobody to wait for, so it is not tried again
     size_t findings;  // objects that could not be read, wholly or in part
     char problem[512];
 };
@@ -74,6 +75,9 @@ static void cluster_synced(bool synced, const char *why, void *arg)
         loop_quit(cluster->loop, 0);
     } else if (why) {
         (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s", why);
+        if (cluster->failed) {
+            loop_quit(cluster->loop, 1);
+        }
     }
 }
 
@@ -81,10 +85,14 @@ static void cluster_report(enum source_level level, const char *event, const cha
 {
     struct cluster *cluster = arg;
     cluster->findings += strncmp(event, "object-", 7) == 0;
-    if (level != SOURCE_INFO) {
-        (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s %s", event, fields);
-        (void)fprintf(stderr, "netpolctl: %s %s\n", event, fields);
+    if (level == SOURCE_INFO || strcmp(event, "watch-failed") == 0) {
+        return;  // one look is all that is wanted
     }
+    if (strcmp(event, "list-failed") == 0) {
+        cluster->failed = true;  // `synced` follows, and says it in words
+        return;
+    }
+    (void)fprintf(stderr, "netpolctl: %s %s\n", event, fields);
 }
 
 static void cluster_count(const char *counter UNUSED, const char *label UNUSED, unsigned delta UNUSED, void *arg UNUSED)
@@ -97,7 +105,17 @@ static void cluster_timeout(void *arg)
     loop_quit(cluster->loop, 1);
 }
 
-static int load_cluster(const struct verb_common *common, struct state *state, size_t *findings, struct err *err)
+// As kubectl: a name without a namespace is in that of the context, else in "default".
+static int take_namespace(const struct api_config *config, struct verb_common *common, struct err *err)
+{
+    if (common->ns) {
+        return 0;
+    }
+    common->ns = common->context_ns = strdup(config->ns && *config->ns ? config->ns : "default");
+    return common->ns ? 0 : err_oom(err);
+}
+
+static int load_cluster(struct verb_common *common, struct state *state, size_t *findings, struct err *err)
 {
     CLEANUP(api_config_free) struct api_config *config = NULL;
     CLEANUP(loop_free) struct loop *loop = NULL;
@@ -107,7 +125,7 @@ static int load_cluster(const struct verb_common *common, struct state *state, s
         }
         return -1;
     }
-    if (loop_new(&loop, err) < 0) {
+    if (take_namespace(config, common, err) < 0 || loop_new(&loop, err) < 0) {
         return -1;
     }
     struct cluster cluster = {.loop = loop};
@@ -129,6 +147,9 @@ static int load_cluster(const struct verb_common *common, struct state *state, s
     if (rc < 0) {
         return -1;
     }
+    if (cluster.failed) {
+        return err_set(err, ERR_RETRY, 0, "the cluster cannot be read: %s", cluster.problem);
+    }
     if (!cluster.synced) {
         return err_set(err, ERR_RETRY, 0, "the cluster could not be read within %d s%s%s", CLUSTER_TIMEOUT_MS / 1000,
                        cluster.problem[0] ? ": " : "", cluster.problem);
@@ -139,8 +160,16 @@ static int load_cluster(const struct verb_common *common, struct state *state, s
 
 struct what_if {
     struct state *state;
+    const char *path;
     bool remove;
 };
+
+// A name that does not fit would change nothing in silence, and the answer would be read as that of the changed state.
+static void warn_not_there(const struct what_if *what_if, enum object_kind kind, const struct object_meta *meta)
+{
+    (void)fprintf(stderr, "netpolctl: warning: --without %s: there is no %s %s%s%s\n", what_if->path,
+                  object_kind_name(kind), meta->ns, *meta->ns ? "/" : "", meta->name);
+}
 
 static int what_if_object(enum object_kind kind, void *object, void *arg, struct err *err)
 {
@@ -148,7 +177,9 @@ static int what_if_object(enum object_kind kind, void *object, void *arg, struct
     if (what_if->remove) {
         // Every object begins with its meta.
         const struct object_meta *meta = object;
-        (void)state_remove(what_if->state, kind, meta->ns, meta->name, "");
+        if (state_remove(what_if->state, kind, meta->ns, meta->name, "") == STATE_UNCHANGED) {
+            warn_not_there(what_if, kind, meta);
+        }
         free(object);
         return 0;
     }
@@ -164,7 +195,7 @@ static int load_what_if(const struct cli_list *paths, bool removing, struct stat
         if (read_file(paths->v[i], LIMIT_DOCUMENT_BYTES, &text, &len, err) < 0) {
             return -1;
         }
-        struct what_if what_if = {.state = state, .remove = removing};
+        struct what_if what_if = {.state = state, .path = paths->v[i], .remove = removing};
         struct diagnostics DIAGNOSTICS_CLEANUP diagnostics = {0};
         struct decode_stats stats;
         if (decode_text(text, len, paths->v[i], what_if_object, &what_if, &diagnostics, &stats, err) < 0) {
@@ -175,7 +206,7 @@ static int load_what_if(const struct cli_list *paths, bool removing, struct stat
     return 0;
 }
 
-int load_state(const struct verb_common *common, struct state **ret, size_t *ret_findings, struct err *err)
+int load_state(struct verb_common *common, struct state **ret, size_t *ret_findings, struct err *err)
 {
     CLEANUP(state_free) struct state *state = NULL;
     size_t findings = 0;

@@ -7,7 +7,7 @@
 #include "base/version.h"
 #include "netpolctl.h"
 
-static const struct verb *const verbs[] = {&verb_check, &verb_explain, &verb_render};
+static const struct verb *const verbs[] = {&verb_check, &verb_explain, &verb_render, &verb_verify};
 
 void complain(const struct err *err)
 {
@@ -94,7 +94,8 @@ int verb_common_options(struct verb_common *common, bool with_policy, struct cli
          .kind = CLI_STRING,
          .target = &common->ns,
          .arg = "NAME",
-         .help = "Namespace of pods that are given without one."},
+         .help = "Namespace of pods that are given without one.",
+         .preset = "with a cluster, that of the context"},
         {.name = "help", .letter = 'h', .kind = CLI_FLAG, .target = &common->help, .help = "This text."},
         {0},
     };
@@ -108,7 +109,7 @@ int verb_common_options(struct verb_common *common, bool with_policy, struct cli
 
 static void usage(struct buf *out)
 {
-    buf_puts(out, "netpolctl: preview, explain and check Kubernetes NetworkPolicy as netpold enforces it\n\n"
+    buf_puts(out, "netpolctl: preview, explain, check and prove Kubernetes NetworkPolicy as netpold enforces it\n\n"
                   "usage: netpolctl VERB [options]\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         buf_printf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
@@ -151,8 +152,38 @@ static int unknown_verb(const char *name)
     return EXIT_USAGE;
 }
 
-// Words for the shell's completion: verbs, or the options of one verb, one a line.
-static int print_words(const char *verb_name)
+static const struct cli_option *find_option(const struct cli_option *rows, const char *word)
+{
+    for (; rows->name; rows++) {
+        if ((strncmp(word, "--", 2) == 0 && strcmp(word + 2, rows->name) == 0) ||
+            (word[0] == '-' && rows->letter && word[1] == rows->letter && word[2] == '\0')) {
+            return rows;
+        }
+    }
+    return NULL;
+}
+
+// What may follow one option ("-o", "--output"): its choices, one a line, or "=FILE" where it takes one; nothing behind
+// a flag or a word that is no option.
+static void value_words(const struct cli_option *rows, const char *word, struct buf *out)
+{
+    const struct cli_option *option = find_option(rows, word);
+    if (!option || option->kind == CLI_FLAG) {
+        return;
+    }
+    if (option->kind != CLI_CHOICE) {
+        buf_printf(out, "=%s\n", option->arg);
+        return;
+    }
+    for (const char *choice = option->choices; *choice;) {
+        size_t len = strcspn(choice, "|");
+        buf_printf(out, "%.*s\n", (int)len, choice);
+        choice += len + (choice[len] == '|');
+    }
+}
+
+// Words for the shell's completion, one a line: verbs, or the options of one verb, or what may follow one option of it.
+static int print_words(const char *verb_name, const char *option)
 {
     struct buf BUF_CLEANUP out = {0};
     const struct verb *verb = verb_name ? find_verb(verb_name) : NULL;
@@ -166,6 +197,10 @@ static int print_words(const char *verb_name)
     struct cli_option rows[VERB_ROWS] = {0};
     if (verb->options(rows) < 0) {
         return EXIT_OTHER;
+    }
+    if (option) {
+        value_words(rows, option, &out);
+        return out.failed ? EXIT_OTHER : print_out(out.data, out.len);
     }
     for (const struct cli_option *row = rows; row->name; row++) {
         buf_printf(&out, "--%s\n", row->name);
@@ -194,6 +229,8 @@ static int run_verb(const struct verb *verb, int argc, char *const *argv)
         rc = verb->run(verb, &operands);
     }
     cli_lists_free(rows, &operands);
+    free(verb->common->context_ns);
+    verb->common->context_ns = NULL;
     return rc;
 }
 
@@ -213,7 +250,7 @@ int main(int argc, char **argv)
         return out.failed ? EXIT_OTHER : print_out(out.data, out.len);
     }
     if (strcmp(name, "__words") == 0) {
-        return print_words(argc > 2 ? argv[2] : NULL);
+        return print_words(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     }
     if (strcmp(name, "help") == 0) {
         const struct verb *verb = find_verb(argv[2]);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/cli.h"
+#include "host/facts.h"
 #include "model/state.h"
 #include "policy/options.h"
 
@@ -22,6 +23,7 @@ struct verb_common {
     const char *kubeconfig;
     const char *context;
     const char *ns;
+    char *context_ns;  // what load_state set ns to; the runner of verbs frees it
     bool help;
     struct policy_options_args policy;
 };
@@ -40,6 +42,7 @@ struct verb {
 extern const struct verb verb_render;
 extern const struct verb verb_check;
 extern const struct verb verb_explain;
+extern const struct verb verb_verify;
 
 // The rows of -f, --with, --without, --kubeconfig, --context, -n and --help; with_policy adds the ruleset options.
 int verb_common_options(struct verb_common *common, bool with_policy, struct cli_option *rows);
@@ -52,5 +55,21 @@ int exit_of(const struct err *err);
 int print_out(const char *text, size_t len);
 
 // The state that the common options name: files, or without -f the cluster of the kubeconfig; then --with, --without.
+// Without -n, reading a cluster sets common->ns to the namespace of the kubeconfig's context.
 // Findings are printed to stderr; *ret_findings is how many documents or parts could not be read (exit 4 for audits).
-NODISCARD int load_state(const struct verb_common *common, struct state **ret, size_t *ret_findings, struct err *err);
+NODISCARD int load_state(struct verb_common *common, struct state **ret, size_t *ret_findings, struct err *err);
+
+// A path that an option of the verb itself names; "-" is standard input, NULL not given.
+struct path_option {
+    const char *option;
+    const char *path;
+};
+// ERR_USAGE when two of -f, --with, --without and more (ended by a row without option) read standard input.
+NODISCARD int one_reads_stdin(const struct verb_common *common, const char *verb, const struct path_option *more,
+                              struct err *err);
+
+// Facts as `netpold --print-facts` wrote them. ERR_INPUT naming the file.
+NODISCARD int read_facts(const char *path, struct facts **ret, struct err *err);
+// ERR_INPUT unless a Node or a Pod names the node: a mistyped name would give an empty ruleset, which reads as "nothing
+// is enforced here".
+NODISCARD int require_node(struct state *state, const char *node, struct err *err);

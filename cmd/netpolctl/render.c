@@ -2,12 +2,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/limits.h"
-#include "host/facts.h"
 #include "netpolctl.h"
 #include "policy/compile.h"
-#include "read_file.h"
 #include "ruleset/render.h"
+
+// Indices into the choices of --output and --section.
+enum { OUTPUT_RESTORE, OUTPUT_JSON };
+enum { SECTION_ALL, SECTION_IPSET, SECTION_IPTABLES, SECTION_IP6TABLES };
 
 static struct {
     struct verb_common common;
@@ -51,58 +52,40 @@ static int render_options(struct cli_option *rows)
     return cli_append(rows, VERB_ROWS, table) < 0 ? -1 : verb_common_options(&args.common, true, rows);
 }
 
-static int read_facts(struct facts **ret, struct err *err)
-{
-    if (!args.facts) {
-        return 0;
-    }
-    CLEANUP(free) char *text = NULL;
-    size_t len;
-    if (read_file(args.facts, LIMIT_DOCUMENT_BYTES, &text, &len, err) < 0) {
-        return -1;
-    }
-    return facts_parse_json(text, len, args.facts, ret, err);
-}
-
-// A mistyped name would render an empty ruleset, which reads as "nothing is enforced here".
-static int require_node(struct state *state, struct err *err)
-{
-    if (state_node(state, args.node)) {
-        return 0;
-    }
-    size_t n;
-    const struct pod *const *pods = state_pods(state, &n);
-    if (n == SIZE_MAX) {
-        return err_oom(err);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(pods[i]->node, args.node) == 0) {
-            return 0;
-        }
-    }
-    return err_set(err, ERR_INPUT, 0, "no Node and no Pod names the node \"%s\"", args.node);
-}
-
 static void render(const struct ruleset *ruleset, struct buf *out)
 {
-    if (args.output == 1) {
+    if (args.output == OUTPUT_JSON) {
         render_json(ruleset, out);
         return;
     }
     switch (args.section) {
-    case 1:
+    case SECTION_IPSET:
         render_section(ruleset, RENDER_IPSET, out);
         break;
-    case 2:
+    case SECTION_IPTABLES:
         render_section(ruleset, RENDER_IPTABLES, out);
         break;
-    case 3:
+    case SECTION_IP6TABLES:
         render_section(ruleset, RENDER_IP6TABLES, out);
         break;
     default:
         render_restore(ruleset, out);
         break;
     }
+}
+
+static int check_words(const struct cli_list *operands, struct err *err)
+{
+    if (operands->n > 0) {
+        return err_set(err, ERR_USAGE, 0, "render: unexpected word \"%s\"; files are given with -f", operands->v[0]);
+    }
+    if (!args.node || !*args.node) {
+        return err_set(err, ERR_USAGE, 0, "render: --node NAME is required");
+    }
+    if (args.output == OUTPUT_JSON && args.section != SECTION_ALL) {
+        return err_set(err, ERR_USAGE, 0, "render: --section is a part of the text; JSON is whole");
+    }
+    return one_reads_stdin(&args.common, "render", (struct path_option[]){{"--facts", args.facts}, {0}}, err);
 }
 
 static int render_run(const struct verb *verb UNUSED, const struct cli_list *operands)
@@ -112,14 +95,10 @@ static int render_run(const struct verb *verb UNUSED, const struct cli_list *ope
     CLEANUP(facts_free) struct facts *facts = NULL;
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
     size_t findings = 0;
-    if (operands->n > 0) {
-        (void)err_set(&err, ERR_USAGE, 0, "render: unexpected word \"%s\"; files are given with -f", operands->v[0]);
-    } else if (!args.node || !*args.node) {
-        (void)err_set(&err, ERR_USAGE, 0, "render: --node NAME is required");
-    }
     struct policy_options options = policy_options_from(&args.common.policy);
-    if (err.kind != ERR_NONE || read_facts(&facts, &err) < 0 || load_state(&args.common, &state, &findings, &err) < 0 ||
-        require_node(state, &err) < 0 || compile_ruleset(state, args.node, facts, &options, &ruleset, NULL, &err) < 0) {
+    if (check_words(operands, &err) < 0 || (args.facts && read_facts(args.facts, &facts, &err) < 0) ||
+        load_state(&args.common, &state, &findings, &err) < 0 || require_node(state, args.node, &err) < 0 ||
+        compile_ruleset(state, args.node, facts, &options, &ruleset, NULL, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
+#include "base/num.h"
+
 enum { ROWS = 32, LEVEL_BY_MODE = 4 };
 
 // What the rows write.
@@ -160,8 +162,45 @@ static int pick_mode(const struct values *values, enum mode *ret, struct err *er
     return 0;
 }
 
+static bool serves_metrics(const struct values *values)
+{
+    return *values->metrics_address && strcmp(values->metrics_address, "off") != 0;
+}
+
+// "127.0.0.1:9469", "[::1]:9469", ":9469". Whether it can be listened on shows when a daemon does.
+static bool is_listen_address(const char *text)
+{
+    char host[64];
+    struct address address;
+    uint64_t port;
+    const char *colon = strrchr(text, ':');
+    if (!colon || !num_parse_u64(colon + 1, strlen(colon + 1), UINT16_MAX, &port)) {
+        return false;
+    }
+    size_t len = (size_t)(colon - text);
+    bool bracketed = len >= 2 && text[0] == '[' && colon[-1] == ']';
+    if (bracketed) {
+        text++;
+        len -= 2;
+        // An IPv6 zone.
+        const char *zone = memchr(text, '%', len);
+        len = zone ? (size_t)(zone - text) : len;
+    }
+    if (len == 0 || len >= sizeof(host)) {
+        return len == 0 && !bracketed;
+    }
+    memcpy(host, text, len);
+    host[len] = '\0';
+    return address_parse(host, &address) && (strchr(host, ':') != NULL) == bracketed;
+}
+
 static int check(const struct values *values, enum mode mode, struct err *err)
 {
+    if (serves_metrics(values) && !is_listen_address(values->metrics_address)) {
+        return err_set(err, ERR_USAGE, 0,
+                       "--metrics-address: \"%s\" is not ADDRESS:PORT (127.0.0.1:9469, [::1]:9469, :9469) or off",
+                       values->metrics_address);
+    }
     bool programs = mode == MODE_DAEMON || mode == MODE_ONCE || mode == MODE_PLAN;
     if (programs && (!values->node || !*values->node)) {
         return err_set(err, ERR_USAGE, 0, "--node-name is missing: the name of this node as Pods and Nodes give it");
@@ -185,7 +224,6 @@ static int check(const struct values *values, enum mode mode, struct err *err)
 
 static struct options make_options(struct values *values, enum mode mode)
 {
-    const char *metrics = values->metrics_address;
     bool single = mode != MODE_DAEMON;
     unsigned level = values->log_level;
     return (struct options){
@@ -201,7 +239,7 @@ static struct options make_options(struct values *values, enum mode mode)
                 .options = policy_options_from(&values->policy),
                 .sync_period_ms = values->sync_period,
                 .min_apply_interval_ms = values->min_apply_interval,
-                .metrics_address = *metrics && strcmp(metrics, "off") != 0 ? metrics : NULL,
+                .metrics_address = serves_metrics(values) ? values->metrics_address : NULL,
                 .drift_exit_code = (int)values->drift_exit_code,
             },
         .log =

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "audit/answer.h"
 
-static void describe_side(const struct query *query, enum direction direction, struct buf *out)
+void answer_end(const struct endpoint *end, struct buf *out)
 {
-    const struct endpoint *end = direction == DIRECTION_EGRESS ? &query->from : &query->to;
     if (end->pod) {
         buf_printf(out, "%s/%s", end->pod->meta.ns, end->pod->meta.name);
         return;
@@ -133,15 +132,21 @@ static void text_reason(const struct side_verdict *side, enum direction directio
     }
 }
 
+void answer_side_text(const struct side_verdict *side, enum direction direction, struct buf *out)
+{
+    buf_printf(out, "%-8s%-8s", direction_name(direction), verdict_name(side->verdict));
+    text_reason(side, direction, out);
+}
+
 void answer_text(const struct query *query, const struct connection_verdict *verdict, bool colour, struct buf *out)
 {
     static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m"};
     static const enum direction order[] = {DIRECTION_EGRESS, DIRECTION_INGRESS};
     buf_printf(out, "%s%s%s: ", colour ? colours[verdict->verdict] : "", verdict_name(verdict->verdict),
                colour ? "\033[0m" : "");
-    describe_side(query, DIRECTION_EGRESS, out);
+    answer_end(&query->from, out);
     buf_puts(out, " -> ");
-    describe_side(query, DIRECTION_INGRESS, out);
+    answer_end(&query->to, out);
     const char *protocol = protocol_name(query->protocol);
     if (protocol) {
         buf_printf(out, " %s", protocol);
@@ -153,9 +158,8 @@ void answer_text(const struct query *query, const struct connection_verdict *ver
     }
     buf_printf(out, " (%s)\n", family_name(query->to.address.family));
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-        const struct side_verdict *side = &verdict->sides[order[i]];
-        buf_printf(out, "  %-8s%-8s", direction_name(order[i]), verdict_name(side->verdict));
-        text_reason(side, order[i], out);
+        buf_puts(out, "  ");
+        answer_side_text(&verdict->sides[order[i]], order[i], out);
         buf_putc(out, '\n');
     }
 }

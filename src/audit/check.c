@@ -2,6 +2,7 @@
 #include "audit/check.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 #include "audit/answer.h"
 #include "audit/endpoint.h"
@@ -11,7 +12,7 @@
 struct check_query {
     const char *from;
     const char *to;
-    const char *protocol;
+    const char *protocol;  // a name, or the number as text
     bool has_port;
     uint16_t port;
     unsigned family;
@@ -31,7 +32,26 @@ static int take_text(const struct doc *member, const char **ret, struct err *err
     return 0;
 }
 
-static int take_member(const struct doc *member, struct check_query *query, struct err *err)
+// A name, or an IP protocol number as JSON writes it or as text.
+static int take_protocol(const struct doc *member, struct arena *arena, const char **ret, struct err *err)
+{
+    if (member->type == DOC_STRING) {
+        return take_text(member, ret, err);
+    }
+    if (member->type != DOC_NUMBER || !member->integral || member->integer < 0 || member->integer > UINT8_MAX) {
+        return wrong("protocol", "a name or a number from 0 to 255", err);
+    }
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%d", (int)member->integer);
+    const char *copy = arena_strdup(arena, text);
+    if (!copy) {
+        return err_oom(err);
+    }
+    *ret = copy;
+    return 0;
+}
+
+static int take_member(const struct doc *member, struct arena *arena, struct check_query *query, struct err *err)
 {
     const char *key = member->key;
     if (strcmp(key, "from") == 0) {
@@ -41,7 +61,7 @@ static int take_member(const struct doc *member, struct check_query *query, stru
         return take_text(member, &query->to, err);
     }
     if (strcmp(key, "protocol") == 0) {
-        return take_text(member, &query->protocol, err);
+        return take_protocol(member, arena, &query->protocol, err);
     }
     if (strcmp(key, "port") == 0) {
         if (member->type == DOC_NULL) {
@@ -83,7 +103,7 @@ static int read_query(const char *line, size_t len, struct arena *arena, struct 
     }
     struct check_query query = {.protocol = "TCP"};
     for (const struct doc *member = doc->child; member; member = member->next) {
-        if (take_member(member, &query, err) < 0) {
+        if (take_member(member, arena, &query, err) < 0) {
             return -1;
         }
     }

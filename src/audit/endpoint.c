@@ -177,6 +177,17 @@ static struct endpoint end_endpoint(const struct audit_end *end, enum family fam
     return endpoint;
 }
 
+int audit_endpoint_at(struct state *state, const struct address *address, struct endpoint *ret, struct err *err)
+{
+    struct audit_end end = {.own = {*address}};
+    if (end_find_address(state, &end, err) < 0) {
+        return -1;
+    }
+    *ret = end_endpoint(&end, address->family);
+    ret->family_known = true;
+    return 0;
+}
+
 static int no_family(const struct audit_end *from, const struct audit_end *to, unsigned wanted, struct err *err)
 {
     if (wanted) {

@@ -25,6 +25,9 @@ struct audit_end {
 // may be NULL.
 NODISCARD int audit_end_find(struct state *state, const char *word, const char *default_ns, struct audit_end *ret,
                              struct err *err);
+// The end that a packet's address is: the live pod or the node that owns it, or the bare address. Memory alone fails.
+NODISCARD int audit_endpoint_at(struct state *state, const struct address *address, struct endpoint *ret,
+                                struct err *err);
 // Choose the family: family_wanted 4 or 6, or 0 for the first that both ends have (an end without any address has every
 // family). Fills query->from and query->to. ERR_INPUT when there is none in common.
 NODISCARD int audit_ends_join(const struct audit_end *from, const struct audit_end *to, unsigned family_wanted,

@@ -151,7 +151,8 @@ static int read_environment(const struct cli_option *options, struct err *err)
         }
         name[at] = '\0';
         const char *value = getenv(name);
-        if (value && set_value(o, "environment: --", value, err) < 0) {
+        // Manifests pass on variables that may be empty: not given, then.
+        if (value && *value && set_value(o, "environment: --", value, err) < 0) {
             return -1;
         }
     }

@@ -111,7 +111,17 @@ expect 4 'not namespace/pod' explain -f "$f" nonsense x/a --port 1
 expect 3 'needs --port' explain -f "$f" y/b x/a
 expect 3 'no ports' explain -f "$f" y/b x/a -p icmp --port 1
 expect 3 'two ends' explain -f "$f" y/b
-expect 4 'protocol' explain -f "$f" y/b x/a -p frob --port 1
+expect 3 '-p: protocol "frob"' explain -f "$f" y/b x/a -p frob --port 1
+expect 3 '-p: protocol "frob"' explain -f "$dir/nothere" y/b x/a -p frob --port 1
+expect 3 'needs --port N, the destination port' explain -f "$f" y/b x/a -p 132
+expect 3 '--port 0: no connection has it; a port is 1 to 65535' explain -f "$f" y/b x/a --port 0
+expect 3 '0 to 65535' explain -f "$f" y/b x/a --port 65536
+expect 3 'leave --port out' explain -f "$f" y/b x/a -p 47 --port 0
+expect 2 'protocol 47' explain -f "$f" y/b x/a -p 47
+expect 3 '--family is 4 or 6' explain -f "$f" y/b x/a --port 1 --family 5
+expect 3 '-f - and --with - cannot both' explain -f - --with - y/b x/a --port 1
+expect 3 '-f - and --facts - cannot both' render -f - --node n1 --facts -
+expect 3 '-f - and --queries - cannot both' check -f - --queries -
 expect 3 'unknown verb; did you mean explain' explian
 expect 3 'unknown option --prot; did you mean --port' explain --prot 3
 expect 3 '--node NAME is required' render -f "$f"
@@ -119,6 +129,8 @@ expect 4 'names the node "n9"' render -f "$f" --node n9
 expect 0 'NETPOL-FORWARD' render -f "$f" --node n1
 expect 0 '"chains"' render -f "$f" --node n1 -o json
 expect 0 '^create NP4-' render -f "$f" --node n1 --section ipset
+expect 3 '--section is a part of the text' render -f "$f" --node n1 -o json --section ipset
+expect 0 '"chains"' render -f "$f" --node n1 -o json --section all
 expect 0 'ip6?tables' render --help
 expect 0 'usage' --help
 expect 3 'usage' # no verb at all
@@ -134,6 +146,22 @@ spec: {podSelector: {}}
 YAML
 expect 2 '^deny' explain -f "$f" --with "$dir/deny.yaml" y/b x/a --port 8080
 expect 0 'no policy isolates' explain -f "$f" --without "$dir/deny.yaml" y/b x/a --port 1
+cat >"$dir/absent.yaml" <<'YAML'
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: wbe, namespace: x}, spec: {podSelector: {}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: z}}
+YAML
+expect 0 'warning: --without .*absent.yaml: there is no NetworkPolicy x/wbe$' explain -f "$f" --without "$dir/absent.yaml" y/b x/a --port 8080
+expect 0 'warning: --without .*absent.yaml: there is no Namespace z$' explain -f "$f" --without "$dir/absent.yaml" y/b x/a --port 8080
+if "$ctl" explain -f "$f" --without "$dir/deny.yaml" y/b x/a --port 1 2>&1 | grep -q warning; then
+    bad "what was left out must not be said to be absent"
+else
+    ok
+fi
+
+# An empty variable is none
+NETPOLD_FAMILY='' NETPOLD_OUTPUT='' NETPOLD_RULES='' NETPOLD_FILE='' expect 0 '^allow' explain -f "$f" y/b x/a --port 8080
+NETPOLD_FILE='' NETPOLD_SECTION='' NETPOLD_FACTS='' NETPOLD_OUTPUT='' expect 0 'NETPOL-FORWARD' render -f "$f" --node n1
 
 # Bad documents: reported with file and line; the rest is used; exit 4
 cp "$f" "$dir/bad.yaml"
@@ -167,6 +195,22 @@ grep -q '"id":7,"verdict":"deny"' <<<"$out" && ok || bad "check must repeat the 
 python3 -c 'import json,sys
 for l in sys.stdin: json.loads(l)' <<<"$out" && ok || bad "check must print JSON"
 "$ctl" check -f "$f" --queries - <<<'{"from":"y/b","to":"x/a","port":1}' >/dev/null && ok || bad "check must exit 0 when all were answered"
+
+answer=$("$ctl" check -f "$f" --queries - <<<'{"from":"y/b","to":"x/a","protocol":47}') && ok || bad "check must take a protocol number"
+grep -q '^{"from":"y/b","to":"x/a","protocol":47,"verdict":"deny"' <<<"$answer" && ok || bad "check of protocol 47: $answer"
+
+# netpold: an address that cannot be listened on is said before anything is done (the missing state keeps a netpold that
+# does not from programming this machine)
+for address in nonsense 127.0.0.1 127.0.0.1:99999 ::1:9469 '[127.0.0.1]:1' ''; do
+    said=$("$build/netpold" --once --node-name n1 --state "$dir/nothere" --metrics-address="${address:-:}" 2>&1)
+    rc=$?
+    { [ $rc -eq 3 ] && grep -q 'is not ADDRESS:PORT' <<<"$said"; } && ok || bad "netpold --once --metrics-address '$address': exit $rc: $said"
+done
+for address in off 127.0.0.1:9469 '[::1]:9469' '[fe80::1%lo]:1' :0; do
+    said=$("$build/netpold" --print-facts --metrics-address="$address" 2>&1)
+    rc=$?
+    [ $rc -eq 0 ] && ok || bad "netpold --metrics-address '$address': exit $rc: $said"
+done
 
 # The same state as JSON, on standard input, and in a directory: the same bytes
 want=$("$ctl" render -f "$f" --node n1)

@@ -202,6 +202,14 @@ static void protocols_and_ports(void **unused)
     (void)unused;
     ANSWER("\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":\"ICMP\"", "\"verdict\":\"deny\"");
     ANSWER("\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":\"udp\",\"port\":81", "\"verdict\":\"deny\"");
+    // A number as JSON writes it is a number.
+    ANSWER("\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":47", "\"verdict\":\"deny\"");
+    ANSWER("\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":6,\"port\":81", "\"verdict\":\"allow\"");
+    REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":6}", "6 needs a");
+    REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":256}", "a name or a number from 0 to 255");
+    REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":-1}", "a name or a number from 0 to 255");
+    REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":4.5}", "a name or a number from 0 to 255");
+    REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":[6]}", "a name or a number from 0 to 255");
     REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\"}", "needs a");
     REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"protocol\":\"ICMP\",\"port\":1}", "no ports");
     REFUSE("{\"from\":\"x/four\",\"to\":\"x/a\",\"port\":0}", "1 to 65535");

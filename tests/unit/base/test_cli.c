@@ -126,6 +126,23 @@ static void the_environment_is_read_and_the_command_line_wins(void **state)
     cli_lists_free(options, &words);
 }
 
+static void an_empty_variable_is_none(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"NETPOLD_VERDICT", "NETPOLD_FILE", "NETPOLD_SYNC_PERIOD", "NETPOLD_VERBOSE"};
+    struct cli_list words = {0};
+    struct err err = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)setenv(names[i], "", 1);
+    }
+    assert_int_equal(PARSE(&words, &err, "one"), 0);
+    assert_int_equal(verdict, 0);
+    assert_int_equal(files.n, 0);
+    assert_int_equal(period, 60000);
+    assert_false(verbose);
+    cli_lists_free(options, &words);
+}
+
 static void help_stays_within_80_columns(void **state)
 {
     (void)state;
@@ -165,6 +182,7 @@ int main(void)
         cmocka_unit_test_setup(every_kind_is_read, reset),
         cmocka_unit_test_setup(bad_words_name_the_option_and_the_fix, reset),
         cmocka_unit_test_setup(the_environment_is_read_and_the_command_line_wins, reset),
+        cmocka_unit_test_setup(an_empty_variable_is_none, reset),
         cmocka_unit_test(help_stays_within_80_columns),
         cmocka_unit_test(near_words_are_found_and_far_ones_are_not),
         cmocka_unit_test(a_full_table_is_refused),
