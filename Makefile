@@ -117,6 +117,13 @@ check: tests-build all ## unit, golden and property tests of the present build o
 check-kernel: tests-build all ## kernel tests with real packets only
 	$(Q)BUILD=$(BUILD) tests/run kernel
 
+# Real packets and daemons, every case in both families on routed and bridged pods; of the generated cases half on bridged
+# ones. SEED=N repeats a half, CASES='NAME…' runs single cases (`tests/conformance/run --list`).
+conformance: deps ## the conformance suite; writes build/conformance.xml and build/conformance.md
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe
+	$(Q)BUILD=$(BUILD) tests/conformance/run --half $(if $(SEED),--seed $(SEED)) --junit $(BUILD)/conformance.xml \
+		--markdown $(BUILD)/conformance.md $(CASES)
+
 # libFuzzer needs clang; the corpora in tests/fuzz/corpus are seeds, what a run finds stays below $(BUILD).
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -159,5 +166,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean help force
+.PHONY: all conformance fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
+.PHONY: help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -140,7 +140,7 @@ static uint32_t get32(const uint8_t *at)
     return (uint32_t)get16(at) << 16 | get16(at + 2);
 }
 
-static void sctp_seal(uint8_t *bytes, size_t len)
+void probe_sctp_seal(uint8_t *bytes, size_t len)
 {
     memset(bytes + 8, 0, 4);
     uint32_t crc = crc32c(bytes, len);
@@ -161,7 +161,7 @@ size_t probe_sctp_init(uint16_t sport, uint16_t dport, uint32_t tag, uint8_t ret
     put16(ret + 24, 1);      // outbound streams
     put16(ret + 26, 1);      // inbound streams
     put32(ret + 28, tag);    // initial TSN
-    sctp_seal(ret, 32);
+    probe_sctp_seal(ret, 32);
     return 32;
 }
 
@@ -173,7 +173,7 @@ size_t probe_sctp_abort(uint16_t sport, uint16_t dport, uint32_t tag, uint8_t re
     put32(ret + 4, tag);
     ret[12] = PROBE_SCTP_ABORT;
     put16(ret + 14, 4);
-    sctp_seal(ret, 16);
+    probe_sctp_seal(ret, 16);
     return 16;
 }
 

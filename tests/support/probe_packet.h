@@ -49,6 +49,8 @@ enum { PROBE_SCTP_MAX = 64 };
 enum { PROBE_SCTP_INIT = 1, PROBE_SCTP_INIT_ACK = 2, PROBE_SCTP_ABORT = 6 };
 size_t probe_sctp_init(uint16_t sport, uint16_t dport, uint32_t tag, uint8_t ret[PROBE_SCTP_MAX]);
 size_t probe_sctp_abort(uint16_t sport, uint16_t dport, uint32_t tag, uint8_t ret[PROBE_SCTP_MAX]);
+// Sets the checksum of an SCTP packet of any chunks.
+void probe_sctp_seal(uint8_t *bytes, size_t len);
 
 struct probe_sctp {
     uint16_t sport, dport;
