@@ -124,6 +124,9 @@ conformance: deps ## the conformance suite; writes build/conformance.xml and bui
 	$(Q)BUILD=$(BUILD) tests/conformance/run --half $(if $(SEED),--seed $(SEED)) --junit $(BUILD)/conformance.xml \
 		--markdown $(BUILD)/conformance.md $(CASES)
 
+mutation: deps ## deliberate bugs in evaluator and compiler, each of which a test must catch
+	$(Q)BUILD=$(BUILD) tests/mutation/run
+
 # libFuzzer needs clang; the corpora in tests/fuzz/corpus are seeds, what a run finds stays below $(BUILD).
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -166,6 +169,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all conformance fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
+.PHONY: all conformance mutation fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
 .PHONY: help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

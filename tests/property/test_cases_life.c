@@ -66,24 +66,30 @@ static void case_56_address_handed_over(void **unused)
     };
     for (size_t i = 0; i < ARRAY_SIZE(olds); i++) {
         cases_given(POLICY("x", "p", "{podSelector: {matchLabels: {pod: new}}}")
-                        INGRESS("x", "q", LABEL("pod", "a"), "[{from: [{podSelector: {matchLabels: {pod: new}}}]}]"));
+                        INGRESS("x", "q", LABEL("pod", "a"), "[{from: [{podSelector: {matchLabels: {pod: new}}}]}]")
+                            INGRESS("x", "r", LABEL("pod", "b"), "[{from: [{podSelector: {matchLabels: {pod: old}}}]}]")
+                                EGRESS("y", "s", "{}",
+                                       "[{to: [{namespaceSelector: {}, podSelector: {matchLabels: {pod: old}}}]}]"));
         build_apply(cases_world, olds[i]);
         X_ALL("10.1.0.9", "x/a");
+        OK_ALL("10.1.0.9", "x/b");
         OK_ALL("y/a", "10.1.0.9");
         build_apply(cases_world, UID_POD("new", "2", ", creationTimestamp: '2025-01-01T00:00:00Z'"));
-        // Two live claimants: the newer one, and rather one that is not terminating.
+        // Two live claimants: the newer one, and rather one that is not terminating. The other is no peer by it.
+        X_ALL("z/a", "10.1.0.9");
         X_ALL("y/a", "10.1.0.9");
         OK_ALL("10.1.0.9", "x/a");
+        X_ALL("10.1.0.9", "x/b");
         remove_pod("x", "old", "1");
-        X_ALL("y/a", "10.1.0.9");
-        X_ALL("y/a", "x/new");
+        X_ALL("z/a", "10.1.0.9");
+        X_ALL("z/a", "x/new");
         OK_ALL("x/new", "x/a");
         // A delete of an object that is not there any more is nobody's.
         assert_int_equal(state_remove(cases_world, OBJECT_POD, "x", "new", "1"), STATE_UNCHANGED);
         OK_ALL("x/new", "x/a");
         remove_pod("x", "new", "2");
         X_ALL("10.1.0.9", "x/a");
-        OK_ALL("y/a", "10.1.0.9");
+        OK_ALL("z/a", "10.1.0.9");
     }
 }
 

@@ -74,6 +74,19 @@ static void case_09_port_ranges(void **unused)
         OK(from, to, "UDP", 65535);
         X(from, to, "TCP", 1);
     }
+    // Entries are united and nothing between them is added.
+    cases_given(INGRESS("x", "p", "{}",
+                        "[{ports: [{port: 86, endPort: 90}, {port: 80}, {port: 82}, {port: 84, endPort: 87}, "
+                        "{port: 91}]}]"));
+    static const struct {
+        uint16_t port;
+        bool want;
+    } rows[] = {{79, false}, {80, true}, {81, false}, {82, true}, {83, false},
+                {84, true},  {87, true}, {90, true},  {91, true}, {92, false}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cases_expect("y/a", "x/a", "TCP", rows[i].port, rows[i].want ? VERDICT_ALLOW : VERDICT_DENY, __FILE__,
+                     __LINE__);
+    }
 }
 
 static void case_16_unknown_protocol(void **unused)
@@ -113,13 +126,13 @@ static void case_29_target_port_not_service_port(void **unused)
 static void case_30_names_differ_by_pod(void **unused)
 {
     (void)unused;
-    static const char *const froms[] = {
+    static const char *const specs[] = {
         HTTP_PODS INGRESS("y", "p", "{matchLabels: {app: web}}", "[{ports: [{port: http}]}]"),
         HTTP_PODS INGRESS("y", "p", "{matchLabels: {app: web}}",
                           "[{from: [{namespaceSelector: {matchLabels: {ns: x}}}], ports: [{port: http}]}]"),
     };
-    for (size_t i = 0; i < ARRAY_SIZE(froms); i++) {
-        cases_given(froms[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+        cases_given(specs[i]);
         OK("x/a", "y/http1", "TCP", 80);
         X("x/a", "y/http1", "TCP", 8080);
         OK("x/a", "y/http2", "TCP", 8080);
