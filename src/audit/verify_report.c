@@ -5,72 +5,18 @@
 
 #include "audit/answer.h"
 #include "audit/endpoint.h"
-#include "ruleset/simulate.h"
+#include "audit/verify_account.h"
 
-enum { PROTOCOL_ICMP = 1, PROTOCOL_ICMPV6 = 58, HOP_LIMIT_USUAL = 64 };
+enum { HOP_LIMIT_USUAL = 64 };
 
-// One counterexample, judged again by both so that the reasons can be told.
-struct account {
-    const struct verify_example *example;
-    struct endpoint ends[DIRECTION_COUNT];  // by the side that judges it: egress is the source
-    struct query query;
-    struct connection_verdict verdict;
-    struct buf walk;  // one line a rule
-};
-
-static void account_done(struct account *account)
+bool verify_report_proven(const struct verify_report *report)
 {
-    verdict_done(&account->verdict);
-    buf_free(&account->walk);
-}
-#define ACCOUNT_CLEANUP __attribute__((cleanup(account_done)))
-
-// The question that the policies are asked. A node's address that does not come out of the node itself is forged, and
-// so is a pod's own that reaches it untranslated: neither gets what the node or the pod itself would.
-static int ask_policies(const struct verify_input *input, struct account *account, struct err *err)
-{
-    const struct packet *packet = &account->example->packet;
-    account->query = (struct query){.from = account->ends[DIRECTION_EGRESS],
-                                    .to = account->ends[DIRECTION_INGRESS],
-                                    .protocol = packet->protocol,
-                                    .port = packet->port};
-    struct endpoint *from = &account->query.from;
-    if (packet->arrival != ARRIVAL_FROM_NODE && from->node && strcmp(from->node, input->node) == 0) {
-        from->node = "";
-    }
-    return evaluate_query(input->state, input->options, &account->query, &account->verdict, err);
-}
-
-static int account_make(const struct verify_input *input, const struct verify_example *example, struct account *ret,
-                        struct err *err)
-{
-    const struct packet *packet = &example->packet;
-    enum simulate_verdict verdict;
-    ret->example = example;
-    if (audit_endpoint_at(input->state, &packet->source, &ret->ends[DIRECTION_EGRESS], err) < 0 ||
-        audit_endpoint_at(input->state, &packet->destination, &ret->ends[DIRECTION_INGRESS], err) < 0 ||
-        ask_policies(input, ret, err) < 0 || simulate_packet(input->ruleset, packet, &verdict, &ret->walk, err) < 0) {
-        return -1;
-    }
-    return ret->walk.failed ? err_oom(err) : 0;
+    return report->result->differing == 0 && !(report->unprovable && report->unprovable->n);
 }
 
 static bool judged_here(const struct verify_input *input, const struct endpoint *end)
 {
     return end->pod && strcmp(end->pod->node, input->node) == 0;
-}
-
-static const char *arrival_name(enum arrival arrival)
-{
-    switch (arrival) {
-    case ARRIVAL_FORWARD:
-        return "forward";
-    case ARRIVAL_TO_NODE:
-        return "to-node";
-    case ARRIVAL_FROM_NODE:
-        return "from-node";
-    }
-    return "";
 }
 
 static const char *arrival_words(enum arrival arrival)
@@ -85,35 +31,6 @@ static const char *arrival_words(enum arrival arrival)
     }
     return "";
 }
-
-static const char *state_name(enum ct_state state)
-{
-    switch (state) {
-    case CT_NEW:
-        break;
-    case CT_ESTABLISHED:
-        return "ESTABLISHED";
-    case CT_RELATED:
-        return "RELATED";
-    case CT_INVALID:
-        return "INVALID";
-    case CT_UNTRACKED:
-        return "UNTRACKED";
-    }
-    return "NEW";
-}
-
-static bool is_icmp(const struct packet *packet)
-{
-    return packet->protocol == PROTOCOL_ICMP || packet->protocol == PROTOCOL_ICMPV6;
-}
-
-static const char *word_of(bool allowed)
-{
-    return allowed ? "allow" : "deny";
-}
-
-// ---- text ----------------------------------------------------------------------------------------------------------
 
 static const char *plural(uint64_t n)
 {
@@ -130,7 +47,7 @@ static void text_end(const struct endpoint *end, struct buf *out)
     }
 }
 
-static void text_packet(const struct account *account, struct buf *out)
+static void text_packet(const struct verify_account *account, struct buf *out)
 {
     const struct packet *packet = &account->example->packet;
     text_end(&account->ends[DIRECTION_EGRESS], out);
@@ -145,7 +62,7 @@ static void text_packet(const struct account *account, struct buf *out)
     if (audit_protocol_has_ports(packet->protocol)) {
         buf_printf(out, " port %u", packet->port);
     }
-    if (is_icmp(packet)) {
+    if (verify_is_icmp(packet)) {
         buf_printf(out, " type %u", packet->icmp_type);
     }
     buf_printf(out, ", %s", arrival_words(packet->arrival));
@@ -156,7 +73,7 @@ static void text_packet(const struct account *account, struct buf *out)
         buf_printf(out, ", out by %s", packet->out);
     }
     if (packet->ct != 0 && packet->ct != CT_NEW) {
-        buf_printf(out, ", conntrack state %s", state_name(packet->ct));
+        buf_printf(out, ", conntrack state %s", verify_state_name(packet->ct));
     }
     if (packet->dnat) {
         buf_puts(out, ", destination translated");
@@ -170,12 +87,41 @@ static void text_packet(const struct account *account, struct buf *out)
     buf_putc(out, '\n');
 }
 
+// Why a packet is denied that no policy denies (DESIGN 11).
+static const char *why_denied(const struct packet *packet)
+{
+    if (packet->source.family == FAMILY_V6 &&
+        (address_is_link_local(&packet->source) || address_is_link_local(&packet->destination))) {
+        return "link-local addresses are no way round a policy: a guard of the node stops it";
+    }
+    if (verify_is_icmp(packet) && address_is_multicast(&packet->destination)) {
+        return "it is no true neighbour discovery: a guard of the node stops it";
+    }
+    return "its source is forged";
+}
+
+// Why a packet passes that a policy would deny.
+static const char *why_passed(const struct packet *packet)
+{
+    if (packet->ct == CT_ESTABLISHED) {
+        return "an established connection passes unjudged";
+    }
+    if (packet->arrival == ARRIVAL_FROM_NODE) {
+        return "what the node sends passes unjudged";
+    }
+    if (verify_is_icmp(packet)) {
+        return packet->ct == CT_RELATED ? "an error that belongs to a flow passes unjudged"
+                                        : "neighbour and listener discovery pass unjudged";
+    }
+    return "it passes unjudged on this way";
+}
+
 // The two ends as the objects say, and a line more where something else than a policy decides.
-static void text_policies(const struct verify_input *input, const struct account *account, struct buf *out)
+static void text_policies(const struct verify_input *input, const struct verify_account *account, struct buf *out)
 {
     static const enum direction order[] = {DIRECTION_EGRESS, DIRECTION_INGRESS};
     bool allowed = true;
-    buf_printf(out, "   policies: %s\n", word_of(account->example->wanted));
+    buf_printf(out, "   policies: %s\n", verify_word(account->example->wanted));
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         const struct endpoint *end = &account->ends[order[i]];
         const struct side_verdict *side = &account->verdict.sides[order[i]];
@@ -189,18 +135,16 @@ static void text_policies(const struct verify_input *input, const struct account
         }
         buf_putc(out, '\n');
     }
-    if (allowed && !account->example->wanted) {
-        buf_puts(out, "     but it is denied as such: a guard of the node stops it, or its source is forged\n");
-    } else if (!allowed && account->example->wanted) {
-        buf_puts(out, "     but it passes unjudged: established, an error of a flow, neighbour discovery, or no "
-                      "policy's concern on this way\n");
+    if (allowed != account->example->wanted) {
+        buf_printf(out, "     but %s\n",
+                   allowed ? why_denied(&account->example->packet) : why_passed(&account->example->packet));
     }
 }
 
-static void text_walk(const struct account *account, struct buf *out)
+static void text_walk(const struct verify_account *account, struct buf *out)
 {
     const char *line = account->walk.data ? account->walk.data : "";
-    buf_printf(out, "   rules: %s\n", word_of(account->example->got));
+    buf_printf(out, "   rules: %s\n", verify_word(account->example->got));
     if (!*line) {
         buf_puts(out, "     no rule of ours matches it\n");
     }
@@ -258,8 +202,8 @@ static void text_notes(const struct verify_report *report, struct buf *out)
 static int text_example(const struct verify_input *input, const struct verify_example *example, size_t number,
                         struct buf *out, struct err *err)
 {
-    struct account ACCOUNT_CLEANUP account = {0};
-    if (account_make(input, example, &account, err) < 0) {
+    struct verify_account VERIFY_ACCOUNT_CLEANUP account = {0};
+    if (verify_account_make(input, example, &account, err) < 0) {
         return -1;
     }
     buf_printf(out, "\n%zu. ", number);
@@ -278,152 +222,5 @@ int verify_report_text(const struct verify_report *report, bool colour, struct b
         }
     }
     text_notes(report, out);
-    return out->failed ? err_oom(err) : 0;
-}
-
-// ---- JSON ----------------------------------------------------------------------------------------------------------
-
-static void json_text(const char *key, const char *text, struct buf *out)
-{
-    buf_printf(out, ",\"%s\":", key);
-    buf_json_string(out, text);
-}
-
-static void json_end(const char *key, const struct endpoint *end, struct buf *out)
-{
-    struct buf BUF_CLEANUP text = {0};
-    answer_end(end, &text);
-    out->failed = out->failed || text.failed;
-    json_text(key, text.data ? text.data : "", out);
-}
-
-static void json_packet(const struct account *account, struct buf *out)
-{
-    const struct packet *packet = &account->example->packet;
-    char text[ADDRESS_TEXT];
-    buf_printf(out, "{\"arrival\":\"%s\",\"family\":%u", arrival_name(packet->arrival),
-               family_number(packet->source.family));
-    json_end("from", &account->ends[DIRECTION_EGRESS], out);
-    json_end("to", &account->ends[DIRECTION_INGRESS], out);
-    json_text("source", address_format(&packet->source, text), out);
-    json_text("destination", address_format(&packet->destination, text), out);
-    const char *protocol = protocol_name(packet->protocol);
-    if (protocol) {
-        json_text("protocol", protocol, out);
-    } else {
-        buf_printf(out, ",\"protocol\":%u", packet->protocol);
-    }
-    if (audit_protocol_has_ports(packet->protocol)) {
-        buf_printf(out, ",\"port\":%u", packet->port);
-    }
-    if (is_icmp(packet)) {
-        buf_printf(out, ",\"icmpType\":%u", packet->icmp_type);
-    }
-    if (packet->hop_limit) {
-        buf_printf(out, ",\"hopLimit\":%u", packet->hop_limit);
-    }
-    buf_printf(out, ",\"state\":\"%s\",\"dnat\":%s,\"sourceIsNode\":%s", state_name(packet->ct),
-               packet->dnat ? "true" : "false", packet->source_is_node ? "true" : "false");
-    if (*packet->in) {
-        json_text("in", packet->in, out);
-    }
-    if (*packet->out) {
-        json_text("out", packet->out, out);
-    }
-    buf_putc(out, '}');
-}
-
-static int json_walk(const struct account *account, struct buf *out, struct err *err)
-{
-    const char *line = account->walk.data ? account->walk.data : "";
-    struct buf BUF_CLEANUP text = {0};
-    for (size_t i = 0; *line; i++) {
-        size_t len = strcspn(line, "\n");
-        buf_clear(&text);
-        buf_add(&text, line, len);
-        if (text.failed) {
-            return err_oom(err);
-        }
-        buf_puts(out, i ? "," : "");
-        buf_json_string(out, text.data);
-        line += len + (line[len] == '\n');
-    }
-    return 0;
-}
-
-static int json_example(const struct verify_input *input, const struct verify_example *example, struct buf *out,
-                        struct err *err)
-{
-    struct account ACCOUNT_CLEANUP account = {0};
-    if (account_make(input, example, &account, err) < 0) {
-        return -1;
-    }
-    buf_puts(out, "{\"packet\":");
-    json_packet(&account, out);
-    buf_printf(out, ",\"policies\":\"%s\",\"rules\":\"%s\",\"answer\":{", word_of(example->wanted),
-               word_of(example->got));
-    answer_json(&account.query, &account.verdict, out);
-    buf_puts(out, "},\"walk\":[");
-    if (json_walk(&account, out, err) < 0) {
-        return -1;
-    }
-    buf_puts(out, "]}");
-    return 0;
-}
-
-static void json_findings(const char *key, const struct findings *findings, struct buf *out)
-{
-    buf_printf(out, ",\"%s\":[", key);
-    for (size_t i = 0; findings && i < findings->n; i++) {
-        buf_puts(out, i ? ",{\"where\":" : "{\"where\":");
-        buf_json_string(out, findings->v[i].where);
-        json_text("what", findings->v[i].what, out);
-        buf_putc(out, '}');
-    }
-    if (findings && findings->more) {
-        buf_printf(out, ",{\"more\":%zu}", findings->more);
-    }
-    buf_putc(out, ']');
-}
-
-static const char *facts_name(enum verify_facts facts)
-{
-    switch (facts) {
-    case VERIFY_FACTS_UNKNOWN:
-        return "unknown";
-    case VERIFY_FACTS_FILE:
-        return "file";
-    case VERIFY_FACTS_LIVE:
-        return "live";
-    }
-    return "";
-}
-
-bool verify_report_proven(const struct verify_report *report)
-{
-    return report->result->differing == 0 && !(report->unprovable && report->unprovable->n);
-}
-
-int verify_report_json(const struct verify_report *report, struct buf *out, struct err *err)
-{
-    const struct verify_result *result = report->result;
-    buf_puts(out, "{\"node\":");
-    buf_json_string(out, report->input->node);
-    buf_printf(out, ",\"verdict\":\"%s\"", verify_report_proven(report) ? "proven" : "not-proven");
-    buf_printf(out,
-               ",\"classes\":%" PRIu64 ",\"differing\":%" PRIu64 ",\"pods\":%" PRIu64 ",\"pairs\":%" PRIu64
-               ",\"cells\":%" PRIu64 ",\"seconds\":%" PRIu64 ".%03" PRIu64 ",\"facts\":\"%s\",\"counterexamples\":[",
-               result->classes, result->differing, result->pods, result->pairs, result->cells,
-               report->milliseconds / 1000, report->milliseconds % 1000, facts_name(report->facts));
-    for (size_t i = 0; i < result->n_examples; i++) {
-        buf_puts(out, i ? "," : "");
-        if (json_example(report->input, &result->examples[i], out, err) < 0) {
-            return -1;
-        }
-    }
-    buf_putc(out, ']');
-    json_findings("outside", report->outside, out);
-    json_findings("unprovable", report->unprovable, out);
-    buf_puts(out, "}\n");
     return out->failed ? err_oom(err) : 0;
 }

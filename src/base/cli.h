@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Command lines as tables (DESIGN 7): long GNU-style options, each also settable by NETPOLD_<NAME> in the environment
-// (the command line wins; an empty variable is none), help and completion text derived from the same rows. Pure: reads argv and the given
-// environment, writes through the rows' targets, prints nothing.
+// (the command line wins; an empty variable is none), help and completion text derived from the same rows. Pure: reads
+// argv and the given environment, writes through the rows' targets, prints nothing.
 #pragma once
 
 #include <stdbool.h>

@@ -79,6 +79,18 @@ expect 0 '^proven: ' -f "$shop" --node worker-1 --rules "$dir/goto" # the policy
 echo >"$dir/empty"
 expect 2 '^NOT proven: ' -f "$shop" --node worker-1 --rules "$dir/empty"
 
+# Rules of others: named when they are asked before ours, and no part of the proof
+damaged ahead 's/^-I FORWARD 1 (.*)$/-A FORWARD -s 10.0.0.0\/8 -j ACCEPT\n-A FORWARD \1/'
+expect 0 '^proven: ' -f "$shop" --node worker-1 --rules "$dir/ahead"
+expect 0 '^outside of this proof, rules of others' -f "$shop" --node worker-1 --rules "$dir/ahead"
+expect 0 'FORWARD.*-s 10.0.0.0/8 -j ACCEPT' -f "$shop" --node worker-1 --rules "$dir/ahead"
+damaged behind 's/^-I FORWARD 1 (.*)$/-A FORWARD \1\n-A FORWARD -s 10.0.0.0\/8 -j ACCEPT/'
+if "$ctl" verify -f "$shop" --node worker-1 --rules "$dir/behind" | grep -q '^outside'; then
+    bad "a rule behind ours is not outside of the proof"
+else
+    ok
+fi
+
 # How many are printed; all are counted
 [ "$("$ctl" verify -f "$shop" --node worker-1 --rules "$dir/drop" --max-counterexamples 2 | grep -cE '^[0-9]+\. ')" -eq 2 ] && ok || bad "--max-counterexamples 2"
 expect 2 'classes differ in all; above stand 1, ' -f "$shop" --node worker-1 --rules "$dir/drop" --max-counterexamples 1

@@ -101,9 +101,9 @@ static void want_text(struct verify_report *report, struct verify_example *examp
 }
 
 // The text of one counterexample holds every part (a NULL ends them).
-static void example_says(struct packet packet, bool wanted, ...)
+static void example_says(struct packet packet, int wanted, ...)
 {
-    struct verify_example example = {.packet = packet, .wanted = wanted, .got = !wanted};
+    struct verify_example example = {.packet = packet, .wanted = wanted != 0, .got = wanted == 0};
     struct verify_report report = {0};
     CLEANUP(free) char *text = write_report(&report, &example, 1, false);
     assert_false(verify_report_proven(&(struct verify_report){.result = &(struct verify_result){.differing = 1}}));
@@ -184,9 +184,28 @@ static void what_no_policy_decides_is_said(void **unused)
     example_says(tcp("172.16.0.1", "10.0.0.1", 81), false, "node:n1 (172.16.0.1) -> x/web", "isolated by x/web", NULL);
     struct packet packet = tcp("10.0.0.2", "10.0.0.1", 81);
     packet.ct = CT_ESTABLISHED;
-    example_says(packet, true, "conntrack state ESTABLISHED", "but it passes unjudged", NULL);
-    example_says(tcp("10.0.0.1", "10.0.0.1", 81), false, "a pod always reaches itself", "but it is denied as such",
+    example_says(packet, true, "conntrack state ESTABLISHED", "but an established connection passes unjudged", NULL);
+    example_says(tcp("10.0.0.1", "10.0.0.1", 81), false, "a pod always reaches itself", "but its source is forged",
                  NULL);
+}
+
+static void guards_and_free_passes_are_told(void **unused)
+{
+    (void)unused;
+    example_says(tcp("fe80::1", "fe80::2", 0), false, "but link-local addresses are no way round a policy", NULL);
+    struct packet packet = {.source = at("fd00::1"), .destination = at("ff02::1"), .protocol = 58, .icmp_type = 135};
+    example_says(packet, false, "ICMPv6 type 135", "but it is no true neighbour discovery", NULL);
+    packet = (struct packet){.source = at("10.0.0.2"), .destination = at("10.0.0.1"), .protocol = 1, .ct = CT_RELATED};
+    example_says(packet, true, "but an error that belongs to a flow passes unjudged", NULL);
+    packet = (struct packet){
+        .source = at("fd00::2"), .destination = at("fd00::1"), .protocol = 58, .icmp_type = 135, .hop_limit = 255};
+    example_says(packet, true, "hop limit 255", "but neighbour and listener discovery pass unjudged", NULL);
+    packet = tcp("10.0.0.2", "10.0.0.1", 81);
+    packet.arrival = ARRIVAL_FROM_NODE;
+    example_says(packet, true, "but what the node sends passes unjudged", NULL);
+    packet = tcp("10.0.0.2", "10.0.0.1", 81);
+    packet.arrival = ARRIVAL_TO_NODE;
+    example_says(packet, true, "but it passes unjudged on this way", NULL);
 }
 
 static void what_is_left_out_of_the_proof_is_named(void **unused)
@@ -279,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_counterexample_is_told_from_both_sides),
         cmocka_unit_test(packets_are_described),
         cmocka_unit_test(what_no_policy_decides_is_said),
+        cmocka_unit_test(guards_and_free_passes_are_told),
         cmocka_unit_test(what_is_left_out_of_the_proof_is_named),
         cmocka_unit_test(the_rest_is_counted),
         cmocka_unit_test(json_has_every_key_in_order),
