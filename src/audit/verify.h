@@ -52,7 +52,7 @@ struct verify_options {
     void *progress_arg;
 };
 
-// Judges every class. Differences are no error. Errors: ERR_INPUT for rules that no kernel could hold (a missing chain
-// or set, a loop), ERR_LIMIT beyond LIMIT_VERIFY_CLASSES, memory.
+// Judges every class. Differences are no error. Errors: those of simulate_packet for rules that no kernel could hold (a
+// missing chain or set, a loop), ERR_LIMIT beyond LIMIT_VERIFY_CLASSES, memory.
 NODISCARD int verify_ruleset(const struct verify_input *input, const struct verify_options *options,
                              struct verify_result **ret, struct err *err);

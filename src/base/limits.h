@@ -31,5 +31,5 @@ enum {
 };
 
 #define LIMIT_VERIFY_CLASSES 1000000000ull  // packet classes of one proof: hours
-#define LIMIT_DOCUMENT_BYTES (1ul << 30)  // one state file
-#define LIMIT_TEXT (2ul << 30)            // any text buffer without a smaller limit of its own
+#define LIMIT_DOCUMENT_BYTES (1ul << 30)    // one state file
+#define LIMIT_TEXT (2ul << 30)              // any text buffer without a smaller limit of its own
