@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import beyond_blocks
+import beyond_flows
+import beyond_forged
+import beyond_linklocal
 import beyond_names
 import beyond_nodes
 import beyond_objects
@@ -13,7 +16,7 @@ import beyond_services
 from model import Case, Facts
 
 MODULES = (beyond_ports, beyond_names, beyond_protocols, beyond_nodes, beyond_services, beyond_blocks, beyond_pods,
-           beyond_objects)
+           beyond_objects, beyond_flows, beyond_forged, beyond_linklocal)
 
 
 def cases(facts: Facts) -> list[Case]:

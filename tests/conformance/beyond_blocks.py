@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from beyond_common import ALL, Ask, Custom, Want, asking, case, egress, host_block, ingress, ip_block, scope
-from model import OUT_EXTRA, Case, Facts, Object, Outcome, Probe, Step, Truth, block, delete_policies, match_labels, pod_address, \
-    put
+from model import OUT_EXTRA, Case, Facts, Object, Outcome, Probe, Step, Truth, block, delete_policies, match_labels, \
+    pod_address, put
 from world import World
 
 A = match_labels(pod="a")
@@ -63,10 +63,12 @@ def _excepts(facts: Facts) -> list[Case]:
     return [
         case("except-same-rule", "except takes out of its own block only: another block of the same rule gives it back",
              "3.16 case-22", Step("no policies", custom=_OPEN),
-             Step("a block with an except", put(ingress("in", _in(*wide), to=A)), custom=_from_outside(True, False, False)),
+             Step("a block with an except", put(ingress("in", _in(*wide), to=A)),
+                  custom=_from_outside(True, False, False)),
              Step("and the excepted block", put(ingress("in", _in(*wide, *hole), to=A)),
                   custom=_from_outside(True, True, False)), short=True),
-        case("except-other-policy", "another policy or another rule gives it back, for that rule's ports", "3.16 case-23",
+        case("except-other-policy", "another policy or another rule gives it back, for that rule's ports",
+             "3.16 case-23",
              Step("no policies", custom=_and(_OPEN, _from_outside(True, True, True, port=81))),
              Step("another policy", put(ingress("in", _in(*wide), to=A), ingress("hole", _in(*hole), to=A)),
                   custom=_from_outside(True, True, False)),
@@ -83,7 +85,8 @@ def _excepts(facts: Facts) -> list[Case]:
              Step("and x/b by a selector", put(ingress("in", _in(*_both(around_b, just_b), FROM_B), to=A)),
                   lambda truth: truth.deny().allow(["x/b", "z/c"])),
              area=replace(scope("x/b z/c x/c out", "x/a"), protocols=ALL.protocols)),
-        case("except-several", "excepts that overlap, repeat and nest, beside a block that nests in one of them", "1.4 3.16",
+        case("except-several", "excepts that overlap, repeat and nest, beside a block that nests in one of them",
+             "1.4 3.16",
              Step("no policies", custom=_OPEN),
              Step("everything excepted", put(ingress("in", _in(
                  ip_block(WIDE[4], HOLE[4], HOLE[4], "203.0.113.20/32", lower[4]),
@@ -95,7 +98,8 @@ def _excepts(facts: Facts) -> list[Case]:
                  custom=_from_outside(False, True, False))),
         case("except-egress", "except for what is sent", "3.16 3.15",
              Step("to the pods of n2 except y/a, and the outside network", put(egress("out", {"to": [
-                 ip_block(block(pod_address("n2", 0, family), 8), host_block(pod_address("n2", 13, family))["ipBlock"]["cidr"])
+                 ip_block(block(pod_address("n2", 0, family), 8),
+                          host_block(pod_address("n2", 13, family))["ipBlock"]["cidr"])
                  for family in (4, 6)] + _both({4: "192.168.50.0/24", 6: "fd00:50::/64"},
                                                {4: "192.168.50.2/32", 6: "fd00:50::2/128"})}, of=A)),
                  lambda truth: truth.deny().allow("x/a", ["x/c", "y/b", "out", "n1", "n3"])),
@@ -123,8 +127,8 @@ def _spellings() -> list[Case]:
         case("prefix-sloppy-except", "an except with host bits and leading zeros", "1.4",
              Step("no policies", custom=_OPEN),
              Step("203.0.113.9/24 except 203.0.113.021/28", put(ingress("in", _in(
-                 ip_block("203.0.113.9/24", "203.0.113.021/28"), ip_block("2001:db8:99::9/64", "2001:db8:99::2f/124")), to=A)),
-                 custom=_from_outside(True, False, False)))]
+                 ip_block("203.0.113.9/24", "203.0.113.021/28"), ip_block("2001:db8:99::9/64", "2001:db8:99::2f/124")),
+                 to=A)), custom=_from_outside(True, False, False)))]
 
 
 def _families() -> list[Case]:
@@ -144,7 +148,8 @@ def _families() -> list[Case]:
              Step("::/0", put(egress("out", {"to": [ip_block("::/0")]}, of=A)), only(6)), area=out, needs="dual"),
         case("family-of-one-address", "a rule that names one IPv4 address isolates IPv6, too", "3.17",
              Step("from x/b's IPv4 address", put(ingress("in", _in(host_block(pod_address("n1", 11, 4))), to=A)),
-                  lambda truth: truth.deny().allow("x/b") if truth.family == 4 else truth.deny()), area=into, needs="dual"),
+                  lambda truth: truth.deny().allow("x/b") if truth.family == 4 else truth.deny()), area=into,
+             needs="dual"),
         case("family-of-selector", "a selector holds both addresses of a pod", "2.1 3.17 case-59",
              Step("from pod b of x", put(ingress("in", _in(FROM_B), to=A), egress("out", {"to": [FROM_B]}, of=A)),
                   lambda truth: truth.deny_from("x/a").deny_to("x/a").allow("x/b", "x/a").allow("x/a", "x/b")),
@@ -206,12 +211,14 @@ def _whole_families() -> list[Case]:
              Step("::/1", put(ingress("in", _in(ip_block("::/1")), to=A)), custom=six(True, True, False)),
              Step("8000::/1", put(ingress("in", _in(ip_block("8000::/1")), to=A)), custom=six(False, False, True)),
              Step("::/0", put(ingress("in", _in(ip_block("::/0")), to=A)), custom=six(True, True, True)), needs="ipv6"),
-        case("whole-family-with-except", "0.0.0.0/0 except the metadata address: that one closed, other IPv4 open, IPv6 closed",
+        case("whole-family-with-except",
+             "0.0.0.0/0 except the metadata address: that one closed, other IPv4 open, IPv6 closed",
              "3.19 3.17 case-50", Step("no policies", custom=with_metadata),
              Step("in force", put(egress("out", {"to": [ip_block("0.0.0.0/0", f"{METADATA}/32")]}, of=A)),
                   custom=lambda world: metadata(world, False, False)), needs="ipv4"),
         case("whole-families-with-except", "/0 of both families, each without one address", "3.17 3.16",
              Step("no policies", custom=_OPEN),
              Step("in force", put(ingress("in", _in(
-                 ip_block("0.0.0.0/0", f"{OUT_EXTRA[4][EXCEPTED]}/32"), ip_block("::/0", f"{OUT_EXTRA[6][EXCEPTED]}/128")), to=A)),
+                 ip_block("0.0.0.0/0", f"{OUT_EXTRA[4][EXCEPTED]}/32"),
+                 ip_block("::/0", f"{OUT_EXTRA[6][EXCEPTED]}/128")), to=A)),
                  custom=_from_outside(True, False, True)))]

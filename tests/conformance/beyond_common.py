@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cases beyond upstream's share: how a case is put together, and single connection attempts with a sentence each.
+"""What the cases beyond upstream's share: how a case is put together, and single attempts with a sentence each.
 
 A clause is a number of the reference ("3.4") or of its list of tricky cases ("case-41"); a case's title ends with its
 clauses, and its tags are the same.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from model import Case, Object, Outcome, Probe, Scope, Step, Truth, policy
-from world import ALLOWED, DENIED, World
+from world import ALLOWED, DENIED, PROBE_MS, World
 
 Want = Callable[[Truth], Any]
 Custom = Callable[[World], list[Outcome]]
@@ -32,10 +34,10 @@ def scope(sources: str, targets: str, *, protocols: str = "tcp", ports: Iterable
                  families=families)
 
 
-def case(name: str, title: str, clauses: str, *steps: Step, area: Scope = TCP, needs: str = "", netpold: tuple[str, ...] = (),
-         control: bool = True, short: bool = False) -> Case:
-    """A case of this group. `control` puts the first table in front with no policy, where all of it must be possible: else
-    silence would prove nothing."""
+def case(name: str, title: str, clauses: str, *steps: Step, area: Scope = TCP, needs: str = "",
+         netpold: tuple[str, ...] = (), control: bool = True, short: bool = False) -> Case:
+    """A case of this group. `control` puts the first table in front with no policy, where all of it must be possible:
+    else silence would prove nothing."""
     first = next((step for step in steps if step.want), None)
     if control and first:
         steps = (Step("no policies: everything is reachable", want=open_to_all, scope=first.scope or area), *steps)
@@ -95,5 +97,41 @@ def ask(world: World, questions: Iterable[Ask]) -> list[Outcome]:
 
 def asking(questions: Callable[[World, int], Iterable[Ask]]) -> Custom:
     """A step's custom from a function that gives the questions of one family."""
-    return lambda world: ask(world, [question for family in world.facts.families for question in questions(world, family)])
+    return lambda world: ask(world, [question for family in world.facts.families
+                                     for question in questions(world, family)])
 
+
+class Attempt(NamedTuple):
+    """A connection attempt by a process of its own: without capabilities, or with a datagram above the MTU."""
+
+    what: str
+    source: str
+    protocol: str
+    to: str  # an address, with "%eth0" behind a link-local one
+    port: int
+    family: int
+    wanted: bool
+    source_address: str = ""
+    size: int = 0
+    unprivileged: bool = False
+
+
+def _attempt(world: World, attempt: Attempt) -> str:
+    words = ["connect", "--proto", attempt.protocol, "--to", attempt.to, "--port", str(attempt.port), "--timeout-ms",
+             str(PROBE_MS)]
+    words += ["--from", attempt.source_address] if attempt.source_address else []
+    words += ["--size", str(attempt.size)] if attempt.size else []
+    words += ["--unprivileged"] if attempt.unprivileged else []
+    # Source ports are counted apart for each pair of ends: these processes run at the same time, and no flow may come
+    # twice.
+    ends = hashlib.sha256(" ".join((attempt.source, *words)).encode()).hexdigest()[:16]
+    words += ["--sequence", str(world.work / f"sequence.{ends}")]
+    return verdict(world.netprobe(attempt.source, *words, check=False).stdout.strip())
+
+
+def attempt_all(world: World, attempts: Sequence[Attempt]) -> list[Outcome]:
+    """All at once."""
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda attempt: _attempt(world, attempt), attempts))
+    return [Outcome(attempt.what, word(attempt.wanted), outcome, attempt.family)
+            for attempt, outcome in zip(attempts, got)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from beyond_common import Want, case, egress, host_block, ingress, ip_block, scope
-from model import OUT_ADDRESS, Case, Change, Delete, Facts, Object, Port, Put, Step, Truth, match_labels, pod_address, put
+from model import OUT_ADDRESS, Case, Change, Delete, Facts, Object, Port, Put, Step, Truth, match_labels, pod_address, \
+    put
 
 A = match_labels(pod="a")
 FROM_B: Object = {"podSelector": match_labels(pod="b")}
@@ -41,7 +42,8 @@ def _ingress(facts: Facts) -> list[Case]:
     client = [host_block(address) for address in OUT_ADDRESS.values()]
     return [
         case("name-per-pod-ingress", "a name opens on each selected pod that pod's own number", "4.4 case-30",
-             Step("http from anywhere", (*two, *put(ingress("in", {"ports": _named("http")}))), each_its_own("*"), scope=area),
+             Step("http from anywhere", (*two, *put(ingress("in", {"ports": _named("http")}))), each_its_own("*"),
+                  scope=area),
              area=area, short=True),
         case("name-not-of-source", "the ports of the source play no part", "4.4",
              Step("http from pod c", (*two, *source, *put(ingress(
@@ -75,11 +77,13 @@ def _egress(facts: Facts) -> list[Case]:
     only_n1 = [ip_block("10.244.1.0/24"), ip_block("fd00:10:244:1::/64")]
     return [
         case("name-per-pod-egress", "a name for egress is each destination pod's own number", "4.5 case-36",
-             Step("http to all pods", out(to=[EVERY_POD], ports=_named("http")), reaches(x_b=(80,), y_a=(8080,))), area=area,
-             short=True),
-        case("name-egress-anywhere", "a name for egress without peers: every pod of the cluster that has it, and nothing else",
+             Step("http to all pods", out(to=[EVERY_POD], ports=_named("http")), reaches(x_b=(80,), y_a=(8080,))),
+             area=area, short=True),
+        case("name-egress-anywhere",
+             "a name for egress without peers: every pod of the cluster that has it, and nothing else",
              "4.5 case-35", Step("http", out(ports=_named("http")), reaches(x_b=(80,), y_a=(8080,))), area=area),
-        case("name-egress-prefix", "a name for egress with an ipBlock: pods in the block that have it, and nothing else",
+        case("name-egress-prefix",
+             "a name for egress with an ipBlock: pods in the block that have it, and nothing else",
              "4.6 case-38", Step("http to pods and outside by prefix", out(to=blocks, ports=_named("http")),
                                  reaches(x_b=(80,), y_a=(8080,))),
              Step("http to the pods of n1 by prefix", out(to=only_n1, ports=_named("http")), reaches(x_b=(80,))),
@@ -88,7 +92,8 @@ def _egress(facts: Facts) -> list[Case]:
         case("name-egress-except", "an except takes a pod out of a block for names, too", "4.6 3.16",
              Step("http to pods by prefix, without y/a", out(to=[
                  ip_block("10.244.0.0/16", f"{pod_address('n2', 13, 4)}/32"),
-                 ip_block("fd00:10:244::/48", f"{pod_address('n2', 13, 6)}/128")], ports=_named("http")), reaches(x_b=(80,))),
+                 ip_block("fd00:10:244::/48", f"{pod_address('n2', 13, 6)}/128")], ports=_named("http")),
+                  reaches(x_b=(80,))),
              area=area),
         case("name-egress-pod-changes", "the number follows the pod: replaced, gone, come", "4.8 4.5",
              Step("http", out(ports=_named("http")), reaches(x_b=(80,), y_a=(8080,))),
@@ -120,17 +125,23 @@ def _containers(facts: Facts) -> list[Case]:
         case("name-twice", "two containers with one name: both numbers", "4.3 case-33",
              Step("metrics", (with_containers("twice", [port("metrics", 9090), port("metrics", 9091)], []), *rule),
                   only(9090, 9091)), area=area),
-        case("name-of-init-container", "a restartable init container's name counts, a plain one's does not", "4.1 4.2 case-34",
+        case("name-of-init-container", "a restartable init container's name counts, a plain one's does not",
+             "4.1 4.2 case-34",
              Step("restartable", (with_containers("sidecar", [{}], [
                  {**port("metrics", 9090), "restartPolicy": "Always"}]), *rule), only(9090)),
              Step("plain", (with_containers("plain", [{}], [port("metrics", 9090)]),), only()),
              Step("both, and a container", (with_containers("three", [port("metrics", 80)], [
-                 port("metrics", 81), {**port("metrics", 9090), "restartPolicy": "Always"}]),), only(80, 9090)), area=area),
-        case("name-host-port", "hostPort plays no part", "4.1", Step("metrics", (with_containers("host-port", [{"ports": [
-            {"name": "metrics", "containerPort": 9090, "hostPort": 9091}]}], []), *rule), only(9090)), area=area),
-        case("name-default-protocol", "a container's port without a protocol is TCP, as an entry without one is", "4.1 1.1",
+                 port("metrics", 81), {**port("metrics", 9090), "restartPolicy": "Always"}]),), only(80, 9090)),
+             area=area),
+        case("name-host-port", "hostPort plays no part", "4.1",
+             Step("metrics", (with_containers("host-port", [
+                 {"ports": [{"name": "metrics", "containerPort": 9090, "hostPort": 9091}]}], []), *rule), only(9090)),
+             area=area),
+        case("name-default-protocol", "a container's port without a protocol is TCP, as an entry without one is",
+             "4.1 1.1",
              Step("metrics", (with_containers("default", [port("metrics", 9090)], []), *rule), only(9090)),
-             Step("metrics of UDP", put(ingress("in", {"ports": _named("metrics", protocol="UDP")}, to=A)), only()), area=area)]
+             Step("metrics of UDP", put(ingress("in", {"ports": _named("metrics", protocol="UDP")}, to=A)), only()),
+             area=area)]
 
 
 def _no_such_name(facts: Facts) -> list[Case]:
@@ -139,20 +150,24 @@ def _no_such_name(facts: Facts) -> list[Case]:
     both = put(_declares(facts, "x/a", Port("same", 80, "TCP"), Port("same", 81, "UDP")))
     return [
         case("name-wrong-protocol", "a name of another protocol opens nothing, in neither", "4.7 case-31",
-             Step("dns as TCP", (*dns, *put(ingress("in", {"ports": _named("dns")}, to=A))), lambda truth: truth.deny()),
+             Step("dns as TCP", (*dns, *put(ingress("in", {"ports": _named("dns")}, to=A))),
+                  lambda truth: truth.deny()),
              Step("dns as UDP", put(ingress("in", {"ports": _named("dns", protocol="UDP")}, to=A)),
                   lambda truth: truth.deny().allow(protocols="udp", ports=53)), area=area),
         case("name-in-two-protocols", "one name for two protocols: each entry in its own", "4.1 4.3",
              Step("same as TCP", (*both, *put(ingress("in", {"ports": _named("same")}, to=A))),
                   lambda truth: truth.deny().allow(protocols="tcp", ports=80)),
-             Step("same as TCP and UDP", put(ingress("in", {"ports": [*_named("same"), *_named("same", protocol="UDP")]}, to=A)),
-                  lambda truth: truth.deny().allow(protocols="tcp", ports=80).allow(protocols="udp", ports=81)), area=area),
+             Step("same as TCP and UDP", put(ingress(
+                 "in", {"ports": [*_named("same"), *_named("same", protocol="UDP")]}, to=A)),
+                  lambda truth: truth.deny().allow(protocols="tcp", ports=80).allow(protocols="udp", ports=81)),
+             area=area),
         case("name-unknown", "a name that no pod has opens nothing, and the rest of its list stays", "4.7 case-32",
              Step("nope", put(ingress("in", {"ports": _named("nope")}, to=A)), lambda truth: truth.deny()),
              Step("nope and 81", put(ingress("in", {"ports": [*_named("nope"), {"port": 81}]}, to=A)),
                   lambda truth: truth.deny().allow(protocols="tcp", ports=81)),
              Step("nope from x/b beside everything from y", put(ingress(
-                 "in", {"from": [FROM_B], "ports": _named("nope")}, {"from": [{"namespaceSelector": match_labels(ns="y")}]},
+                 "in", {"from": [FROM_B], "ports": _named("nope")},
+                 {"from": [{"namespaceSelector": match_labels(ns="y")}]},
                  to=A)), lambda truth: truth.deny().allow("y/a")), area=area, short=True),
         case("name-unknown-egress", "the same for egress", "4.7",
              Step("nope", put(egress("out", {"ports": _named("nope")}, of=A)), lambda truth: truth.deny()),

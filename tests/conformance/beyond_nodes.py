@@ -37,25 +37,30 @@ def _to_pods() -> list[Case]:
         def questions(world: World, family: int) -> Iterator[Ask]:
             for node in NODES:
                 for protocol in ("tcp", "udp", "sctp", "icmp"):
-                    yield Ask(f"{node} from its address on the pods' network -> x/a {protocol}", Probe(
-                        node, "x/a", protocol, 80, family, source_address=_gateway(node, family)), allowed or node == "n1")
+                    probe = Probe(node, "x/a", protocol, 80, family, source_address=_gateway(node, family))
+                    yield Ask(f"{node} from its address on the pods' network -> x/a {protocol}", probe,
+                              allowed or node == "n1")
         return asking(questions)
 
     from_n2 = ingress("from-n2", {"from": _node_blocks("n2"), "ports": [{"port": 80}]})
     return [
-        case("node-to-own-pod", "a node reaches its own pods under deny-all, on every port and protocol; other nodes and "
-             "hosts do not", "3.4 case-41 case-42", Step("deny-all in x", put(deny_all()), own_nodes_only), area=everything,
+        case("node-to-own-pod",
+             "a node reaches its own pods under deny-all, on every port and protocol; other nodes and hosts do not",
+             "3.4 case-41 case-42", Step("deny-all in x", put(deny_all()), own_nodes_only), area=everything,
              short=True),
-        case("node-to-own-pod-any-address", "a node is exempt with its address on the pods' network, too; another node is not",
+        case("node-to-own-pod-any-address",
+             "a node is exempt with its address on the pods' network, too; another node is not",
              "3.4 case-41", Step("no policies", custom=from_gateways(True)),
              Step("deny-all in x", put(deny_all()), custom=from_gateways(False))),
         case("other-node-by-prefix", "another node is an address: only an ipBlock or a rule without peers lets it in",
              "3.4 2.7", Step("n2 on TCP 80", put(deny_all(), from_n2), lambda truth: own_nodes_only(truth).allow(
                  "n2", "x/*", protocols="tcp", ports=80)),
-             Step("all pods of all namespaces", put(ingress("from-n2", {"from": [{"namespaceSelector": {}}]})), own_nodes_only),
+             Step("all pods of all namespaces", put(ingress("from-n2", {"from": [{"namespaceSelector": {}}]})),
+                  own_nodes_only),
              Step("no peers", put(ingress("from-n2", {"ports": [{"port": 80}]})),
                   lambda truth: own_nodes_only(truth).allow(protocols="tcp", ports=80)), area=everything),
-        case("node-by-cluster-ip", "a process of a node that uses a ClusterIP is node traffic on that node, and else a stranger",
+        case("node-by-cluster-ip",
+             "a process of a node that uses a ClusterIP is node traffic on that node, and else a stranger",
              "3.4 3.8 case-41", Step("deny-all in x", put(deny_all()), own_nodes_only),
              Step("and n2 on TCP 80", put(from_n2),
                   lambda truth: own_nodes_only(truth).allow("n2", protocols="tcp", ports=80)),
@@ -91,7 +96,8 @@ def _to_nodes() -> list[Case]:
              Step("to all pods of all namespaces", put(egress("pods", {"to": [{"namespaceSelector": {}}]}, of=A)),
                   lambda truth: truth.deny("x/a", ["n1", "n2", "out"])),
              area=scope("x/a x/b", "n1 n2 out x/b y/a z/a", protocols=EVERY_PROTOCOL, ports=(80,))),
-        case("pod-to-own-node-exempt", "--host-egress=allow exempts the own node and no other one, and nothing of ingress",
+        case("pod-to-own-node-exempt",
+             "--host-egress=allow exempts the own node and no other one, and nothing of ingress",
              "3.5", Step("deny-all for x/a", put(deny_all(A)),
                          lambda truth: truth.deny_from("x/a").deny(["out", "n2"], "x/a").allow("x/a", "n1"),
                          scope=scope("x/a n1 n2 out", "x/a n1 n2 out", protocols=EVERY_PROTOCOL, ports=(80,)),
@@ -101,8 +107,8 @@ def _to_nodes() -> list[Case]:
 
 
 def _host_network(facts: Facts) -> list[Case]:
-    on_n2 = Pod("x", "host", "n2", 2, {"pod": "host", "component": "kube-apiserver"}, (Port("http", 80), Port("https", 443)),
-                host_network=True, families=facts.families)
+    on_n2 = Pod("x", "host", "n2", 2, {"pod": "host", "component": "kube-apiserver"},
+                (Port("http", 80), Port("https", 443)), host_network=True, families=facts.families)
     host = match_labels(pod="host")
     from_host: Object = {"from": [{"podSelector": host}]}
     area = scope("n1 n2 out x/b", "x/a", protocols=EVERY_PROTOCOL, ports=(80, 443))
@@ -119,7 +125,8 @@ def _host_network(facts: Facts) -> list[Case]:
              "2.7 3.18 case-49", Step("to the hostNetwork pod", put(on_n2, egress("to-host", {"to": [
                  {"podSelector": match_labels(component="kube-apiserver")}], "ports": [{"port": 443}]}, of=A)),
                  lambda truth: truth.deny()),
-             Step("to its node on 443", put(egress("to-host", {"to": _node_blocks("n2"), "ports": [{"port": 443}]}, of=A)),
+             Step("to its node on 443", put(egress("to-host", {"to": _node_blocks("n2"), "ports": [{"port": 443}]},
+                                                   of=A)),
                   lambda truth: truth.deny().allow("x/a", "n2", protocols="tcp", ports=443)), area=to_host),
         case("host-network-subject", "a hostNetwork pod is never isolated: its node stays reachable and can send",
              "2.7 case-40", Step("deny-all for all of x, the hostNetwork pod too", put(on_n2, deny_all()),
@@ -143,11 +150,14 @@ def _neither_end() -> list[Case]:
 
         def questions(_: World, family: int) -> Iterator[Ask]:
             for protocol in ("tcp", "udp", "sctp", "icmp"):
-                yield Ask(f"n2 -> outside by n1 {protocol}", Probe("n2", OUT_EXTRA[family][1], protocol, 80, family), True)
+                yield Ask(f"n2 -> outside by n1 {protocol}", Probe("n2", OUT_EXTRA[family][1], protocol, 80, family),
+                          True)
         return asking(questions)(world)
 
     return [
-        case("neither-end-is-a-pod", "nodes and outside hosts among themselves, and through a node: untouched", "3.21 case-74",
-             Step("deny-all in x, y and z", put(*(deny_all(namespace=name) for name in ("x", "y", "z"))), lambda truth: None,
+        case("neither-end-is-a-pod", "nodes and outside hosts among themselves, and through a node: untouched",
+             "3.21 case-74",
+             Step("deny-all in x, y and z", put(*(deny_all(namespace=name) for name in ("x", "y", "z"))),
+                  lambda truth: None,
                   custom=transit),
              area=scope("n1 n2 n3 out", "n1 n2 n3 out", protocols=EVERY_PROTOCOL, ports=(80,)))]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole IP packets by hand: sent from one place by raw socket, looked for in another by packet socket.
 
-For what no socket sends by itself: a source that is not the sender's, other IP protocols, ICMP errors, extension headers,
-segments without a handshake. Every packet carries a token of its own, by which it is known where it arrives.
+For what no socket sends by itself: a source that is not the sender's, other IP protocols, ICMP errors, extension
+headers, segments without a handshake. Every packet carries a token of its own, by which it is known where it arrives.
 """
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fresh_port() -> int:
     return next(_ports)
 
 
-# ---- parts of packets ----------------------------------------------------------------------------------------------------
+# ---- parts of packets ------------------------------------------------------------------------------------------------
 
 def checksum(data: bytes) -> int:
     """RFC 1071."""
@@ -67,7 +67,8 @@ def ip(source: str, target: str, protocol: int, body: bytes, hop_limit: int = 64
     if ":" in source:
         return struct.pack("!IHBB", 6 << 28, len(body), protocol, hop_limit) + ends + body
     words = 5 + len(options) // 4
-    head = struct.pack("!BBHHHBBH", 4 << 4 | words, 0, words * 4 + len(body), 0, 0, hop_limit, protocol, 0) + ends + options
+    fixed = struct.pack("!BBHHHBBH", 4 << 4 | words, 0, words * 4 + len(body), 0, 0, hop_limit, protocol, 0)
+    head = fixed + ends + options
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 
@@ -78,8 +79,9 @@ def udp(source: str, target: str, sport: int, dport: int, payload: bytes) -> byt
 
 def tcp(source: str, target: str, sport: int, dport: int, flags: int, payload: bytes) -> bytes:
     """A TCP header and payload."""
-    return _sealed(source, target, TCP, struct.pack("!HHIIBBHHH", sport, dport, 1, 1 if flags & ACK else 0, 5 << 4, flags,
-                                                    65535, 0, 0) + payload, 16)
+    acknowledged = 1 if flags & ACK else 0
+    head = struct.pack("!HHIIBBHHH", sport, dport, 1, acknowledged, 5 << 4, flags, 65535, 0, 0)
+    return _sealed(source, target, TCP, head + payload, 16)
 
 
 def icmp(source: str, target: str, kind: int, code: int, rest: int, payload: bytes) -> bytes:
@@ -90,7 +92,7 @@ def icmp(source: str, target: str, kind: int, code: int, rest: int, payload: byt
     return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
 
 
-# ---- whole packets -------------------------------------------------------------------------------------------------------
+# ---- whole packets ---------------------------------------------------------------------------------------------------
 
 def datagram(source: str, target: str, dport: int = 80, sport: int = 0) -> Build:
     """UDP to a port."""
@@ -143,9 +145,19 @@ def too_big(router: str, sender: str, protocol: int, sport: int, peer: str, dpor
     return build
 
 
+def solicitation(source: str, target: str, about: str, hop_limit: int) -> Build:
+    """A neighbour solicitation; the token travels in an option that every receiver skips (RFC 3971, nonce)."""
+    def build(token: bytes) -> bytes:
+        padded = token + bytes(-(len(token) + 2) % 8)
+        option = bytes([14, (len(padded) + 2) // 8]) + padded
+        message = icmp(source, target, 135, 0, 0, ipaddress.ip_address(about).packed + option)
+        return ip(source, target, ICMPV6, message, hop_limit)
+    return build
+
+
 def listener_report(source: str, hop_limit: int = 1) -> Build:
-    """An MLDv2 report of one group to ff02::16, with the router alert it must have. The token travels as the group's source
-    list, which no bridge asks about."""
+    """An MLDv2 report of one group to ff02::16, with the router alert it must have. The token travels as the group's
+    source list, which no bridge asks about."""
     def build(token: bytes) -> bytes:
         padded = token + bytes(-len(token) % 16)
         record = struct.pack("!BBH", 5, 0, len(padded) // 16) + ipaddress.ip_address("ff02::4:2").packed + padded
@@ -154,7 +166,7 @@ def listener_report(source: str, hop_limit: int = 1) -> Build:
     return build
 
 
-# ---- sending and looking -------------------------------------------------------------------------------------------------
+# ---- sending and looking ---------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class Shot:

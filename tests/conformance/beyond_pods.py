@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who owns an address: finished, terminating, pending and unready pods, pods without one, and addresses that are used again."""
+"""Who owns an address: finished, terminating, pending and unready pods, pods without one, addresses used again."""
 from __future__ import annotations
 
 import ipaddress
@@ -37,20 +37,25 @@ def _finished(facts: Facts) -> list[Case]:
     def unowned(_: World, family: int) -> Iterator[Ask]:
         """The address belongs to nobody: no peer, not isolated."""
         for protocol in ("tcp", "udp", "sctp", "icmp"):
-            yield Ask(f"the finished pod's address -> x/a {protocol}", Probe("x/job", "x/a", protocol, 80, family), False)
-            yield Ask(f"x/b -> the finished pod's address {protocol}", Probe("x/b", "x/job", protocol, 80, family), True)
+            yield Ask(f"the finished pod's address -> x/a {protocol}", Probe("x/job", "x/a", protocol, 80, family),
+                      False)
+            yield Ask(f"x/b -> the finished pod's address {protocol}", Probe("x/b", "x/job", protocol, 80, family),
+                      True)
 
     def as_peer_and_subject(truth: Truth) -> None:
         truth.deny_to(["x/a", "x/job"]).allow("x/job", "x/a")
 
     def finished(phase: str) -> Case:
         # The heir has the very labels of the job, in another namespace.
-        return case(f"finished-{phase.lower()}", f"a pod that has {phase.lower()} owns its address no more, and its heir is "
-                    "judged by itself", "2.3 case-55",
+        return case(f"finished-{phase.lower()}",
+                    f"a pod that has {phase.lower()} owns its address no more, and its heir is judged by itself",
+                    "2.3 case-55",
                     Step("running", (*put(job), *_only_peer_of_a("job")), as_peer_and_subject, scope=_area("x/job")),
                     Step(phase, put(replace(job, phase=phase)), custom=asking(unowned)),
-                    Step("an heir of the address", put(heir), lambda truth: truth.deny_to("x/a"), scope=_area("z/heir")),
-                    Step("the finished pod is deleted", (Delete("Pod", "x", "job"),), lambda truth: truth.deny_to("x/a"),
+                    Step("an heir of the address", put(heir), lambda truth: truth.deny_to("x/a"),
+                         scope=_area("z/heir")),
+                    Step("the finished pod is deleted", (Delete("Pod", "x", "job"),),
+                         lambda truth: truth.deny_to("x/a"),
                          scope=_area("z/heir")), control=False, short=phase == "Succeeded")
     return [finished("Succeeded"), finished("Failed")]
 
@@ -88,19 +93,24 @@ def _reused(facts: Facts) -> list[Case]:
              "2.5 2.4 case-56", first,
              Step("both, the old one terminating", put(replace(old, deleting=True), new), is_new, scope=_area("x/new")),
              Step("the old one has gone", gone, is_new, scope=_area("x/new")), control=False, short=True),
-        case("reuse-delete-before-add", "an address used again, the old pod has gone before the new one is seen", "2.5 case-56",
+        case("reuse-delete-before-add", "an address used again, the old pod has gone before the new one is seen",
+             "2.5 case-56",
              first, Step("the old one has gone", gone, lambda truth: truth.deny_to("x/a"), scope=_area()),
              Step("the new one", put(new), is_new, scope=_area("x/new")), control=False),
-        case("reuse-two-claims", "two live pods claim one address: the newer one has it, whichever is seen first", "2.5",
+        case("reuse-two-claims", "two live pods claim one address: the newer one has it, whichever is seen first",
+             "2.5",
              Step("the older one alone", (born(old, early), *policies), is_old, scope=_area("x/old")),
              Step("and the newer one", (born(new, late),), is_new, scope=_area("x/new")),
              Step("the newer one alone", gone, is_new, scope=_area("x/new")),
              Step("and the older one", (born(old, early),), is_new, scope=_area("x/new")), control=False),
-        case("reuse-same-name-new-uid", "the same name and address with a new UID is another pod, judged by its own labels",
+        case("reuse-same-name-new-uid",
+             "the same name and address with a new UID is another pod, judged by its own labels",
              "2.5 case-68", Step("the first", (*put(before), *by_role),
                                  lambda truth: truth.deny().allow("x/b", "x/a"), scope=names),
-             Step("the second", put(after), lambda truth: truth.deny().allow("x/c", "x/b"), scope=names), control=False),
-        case("reuse-same-name-new-address", "the same name with a new UID, address and labels; the old address goes to another",
+             Step("the second", put(after), lambda truth: truth.deny().allow("x/c", "x/b"), scope=names),
+             control=False),
+        case("reuse-same-name-new-address",
+             "the same name with a new UID, address and labels; the old address goes to another",
              "2.5 case-68", Step("the first", (*put(before), *by_role),
                                  lambda truth: truth.deny().allow("x/b", "x/a"), scope=names),
              Step("the second", put(moved), lambda truth: truth.deny().allow("x/c", "x/b"), scope=names),
@@ -118,7 +128,8 @@ def _unfinished(facts: Facts) -> list[Case]:
         item["status"].update(status)
         return Put(item)
 
-    unready = with_status(conditions=[{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "False"}])
+    unready = with_status(conditions=[{"type": "Ready", "status": "False"},
+                                      {"type": "ContainersReady", "status": "False"}])
     no_address = Put({**pod.object(), "status": {"phase": "Pending"}})
 
     def in_force(truth: Truth) -> None:
@@ -135,7 +146,8 @@ def _unfinished(facts: Facts) -> list[Case]:
               put(replace(pod, phase="Pending"))),
         stays("unready", "readiness is irrelevant", "2.3 case-58", (unready,)),
         stays("phase-unknown", "the phase Unknown is live", "2.3", put(replace(pod, phase="Unknown"))),
-        case("without-address", "a pod without an address is nobody, and is isolated and a peer when it has one", "2.2 5.2",
+        case("without-address", "a pod without an address is nobody, and is isolated and a peer when it has one",
+             "2.2 5.2",
              Step("no policies, no address", (no_address,), open_to_all, scope=_area()),
              Step("in force", rules, lambda truth: truth.deny_to("x/a"), scope=_area()),
              Step("it has an address", put(pod), in_force, scope=area), control=False)]
@@ -163,7 +175,8 @@ def _spelled(facts: Facts) -> list[Case]:
     only_b = scope("x/b x/c y/a", "x/a", protocols=EVERY, ports=(80,))
     return [
         case("address-spelling", "an address is the same however it is spelled", "2.1",
-             Step("written out in capitals", (Put(item), *from_b), lambda truth: truth.deny().allow("x/b"), scope=only_b),
+             Step("written out in capitals", (Put(item), *from_b), lambda truth: truth.deny().allow("x/b"),
+                  scope=only_b),
              control=False, needs="ipv6"),
         case("address-by-pod-ip", "podIP counts where podIPs is empty", "2.1 case-60",
              Step("podIPs as they are", from_b, lambda truth: truth.deny().allow("x/b"), scope=only_b),

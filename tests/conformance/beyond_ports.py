@@ -25,16 +25,16 @@ def _ranges() -> list[Case]:
         area = scope("x/b y/a out", "x/a", protocols="tcp udp sctp", ports=EDGES)
         return case(name, title, clauses, step, area=area, short=short)
     return [
-        with_ports("end-port-edges", "53 to 80 is 53 and 80, not 52, not 81, not UDP", "0 case-9", [_range(53, 80)], "tcp",
-                   53, 80, short=True),
+        with_ports("end-port-edges", "53 to 80 is 53 and 80, not 52, not 81, not UDP", "0 case-9", [_range(53, 80)],
+                   "tcp", 53, 80, short=True),
         with_ports("end-port-equal", "endPort equal to port is that port", "1.1 case-9", [_range(80, 80)], "tcp", 80),
         with_ports("end-port-udp", "a range of UDP is no range of TCP", "0", [_range(53, 80, "UDP")], "udp", 53, 80),
-        with_ports("end-port-sctp", "a range of SCTP is no range of TCP", "0 3.14", [_range(53, 80, "SCTP")], "sctp", 53, 80),
+        with_ports("end-port-sctp", "a range of SCTP is no range of TCP", "0 3.14", [_range(53, 80, "SCTP")], "sctp",
+                   53, 80),
         with_ports("end-port-union", "ranges that touch, overlap and contain one another are united", "0",
                    [_range(53, 79), _range(80, 80), _range(60, 80), _range(54, 70), {"port": 53}], "tcp", 53, 80),
         with_ports("end-port-all", "1 to 65535 is all of one protocol and nothing of the others", "0",
-                   [_range(1, 65535)], "tcp", *EDGES),
-    ]
+                   [_range(1, 65535)], "tcp", *EDGES)]
 
 
 def _egress_ranges() -> list[Case]:
@@ -72,10 +72,12 @@ def _lists() -> list[Case]:
     return [
         case("ports-more-than-15", "31 single ports in one list: first, 15th and last", "case-71",
              Step("53, 14 others, 443, others, 9091", put(ingress("many", {"ports": [
-                 {"port": 53}, *numbers[:13], {"port": 443}, *numbers[13:], {"port": 9091}]}, to=A)), open_first_and_last),
+                 {"port": 53}, *numbers[:13], {"port": 443}, *numbers[13:], {"port": 9091}]}, to=A)),
+                  open_first_and_last),
              area=wide, short=True),
         case("ports-many-ranges", "62 ports and ranges of two protocols in one list", "case-71",
-             Step("80, 8080 to 8081, and 53 to 54 of UDP among them", put(ingress("many", {"ports": mixed}, to=A)), mixture),
+             Step("80, 8080 to 8081, and 53 to 54 of UDP among them", put(ingress("many", {"ports": mixed}, to=A)),
+                  mixture),
              area=wide),
         case("ports-lists-of-rules", "a long list for a pod beside a long list for a prefix", "0 case-71",
              Step("53 and 443 from x/b, 80, 81 and 443 from outside", put(ingress(
@@ -84,7 +86,8 @@ def _lists() -> list[Case]:
                   "ports": [{"port": 81}, *odd, {"port": 80}]}, to=A)), both), area=wide),
         case("ports-and-peers-many", "60 ports and 400 prefixes that match nobody, and one that does", "case-71",
              Step("from n3 on 80", put(ingress("many", {
-                 "from": [*blocks[:100], host_block(node_address("n3", 4)), *blocks[100:], host_block(node_address("n3", 6))],
+                 "from": [*blocks[:100], host_block(node_address("n3", 4)), *blocks[100:],
+                          host_block(node_address("n3", 6))],
                  "ports": [*ranges, *numbers, {"port": 80}]}, to=A)),
                  lambda truth: truth.deny().allow("n3", "x/a", ports=80)),
              area=scope("x/b y/a n2 n3 out", "x/a"))]
@@ -106,7 +109,8 @@ def _whole_protocols() -> list[Case]:
              replaced([{"protocol": "UDP"}, {"protocol": "SCTP"}],
                       Step("", want=lambda truth: truth.deny().allow(protocols=("udp", "sctp")))), area=every),
         case("ports-absent", "no ports at all is every protocol and port", "1.1 case-6",
-             Step("from and ports empty", put(ingress("ports", {"from": [], "ports": []}, to=A)), open_to_all), area=every),
+             Step("from and ports empty", put(ingress("ports", {"from": [], "ports": []}, to=A)), open_to_all),
+             area=every),
         case("ports-unserved-number", "a number that no container declares", "4.8",
              Step("7981", put(ingress("ports", {"ports": [{"port": 7981}]}, to=A)),
                   lambda truth: truth.deny().allow(protocols="tcp", ports=7981)),

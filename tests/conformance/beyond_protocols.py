@@ -34,7 +34,8 @@ def _icmp() -> list[Case]:
     out_blocks = [{"ipBlock": {"cidr": "192.168.50.100/32"}}, {"ipBlock": {"cidr": "fd00:50::100/128"}}]
     return [
         case("icmp-without-ports", "echo passes by a rule that has no ports", "3.10 case-52",
-             Step("from x/b, no ports", put(ingress("from-b", {"from": [FROM_B]}, to=A)), _only("x/b")), area=EVERY, short=True),
+             Step("from x/b, no ports", put(ingress("from-b", {"from": [FROM_B]}, to=A)), _only("x/b")), area=EVERY,
+             short=True),
         case("icmp-with-ports", "echo never passes by a rule that has ports, whichever protocol and however many",
              "3.10 case-52",
              Step("from x/b, TCP 80", put(ingress("from-b", {"from": [FROM_B], "ports": [{"port": 80}]}, to=A)),
@@ -42,7 +43,8 @@ def _icmp() -> list[Case]:
              Step("from x/b, all ports of all three protocols", put(ingress("from-b", {"from": [FROM_B], "ports": [
                  {"protocol": "TCP"}, {"protocol": "UDP"}, {"protocol": "SCTP"}]}, to=A)),
                  _only("x/b", protocols=("tcp", "udp", "sctp"))), area=EVERY, short=True),
-        case("icmp-rules-apart", "a rule with ports and a rule without: each pod's echo by its own rule", "3.10 case-52",
+        case("icmp-rules-apart", "a rule with ports and a rule without: each pod's echo by its own rule",
+             "3.10 case-52",
              Step("x/b on TCP 80, namespace y on everything", put(ingress(
                  "both", {"from": [FROM_B], "ports": [{"port": 80}]},
                  {"from": [{"namespaceSelector": match_labels(ns="y")}]}, to=A)), mixed), area=EVERY),
@@ -62,8 +64,10 @@ def _sctp_and_udp() -> list[Case]:
              Step("SCTP 81", put(ingress("sctp", {"ports": [{"protocol": "SCTP", "port": 81}]}, to=A)),
                   lambda truth: truth.deny().allow(protocols="sctp", ports=81)), area=EVERY, short=True),
         case("sctp-and-tcp", "TCP 80 and SCTP 81 in one rule: each port in its own protocol", "3.14 0",
-             Step("TCP 80, SCTP 81", put(ingress("mixed", {"ports": [{"port": 80}, {"protocol": "SCTP", "port": 81}]}, to=A)),
-                  lambda truth: truth.deny().allow(protocols="tcp", ports=80).allow(protocols="sctp", ports=81)), area=EVERY),
+             Step("TCP 80, SCTP 81", put(ingress("mixed", {"ports": [{"port": 80}, {"protocol": "SCTP", "port": 81}]},
+                                                 to=A)),
+                  lambda truth: truth.deny().allow(protocols="tcp", ports=80).allow(protocols="sctp", ports=81)),
+             area=EVERY),
         case("sctp-egress", "SCTP that is sent", "3.14",
              Step("SCTP 80 to anywhere", put(egress("sctp", {"ports": [{"protocol": "SCTP", "port": 80}]}, of=A)),
                   lambda truth: truth.deny().allow(protocols="sctp", ports=80)),
@@ -76,11 +80,15 @@ def _sctp_and_udp() -> list[Case]:
 def _replies() -> list[Case]:
     servers = ingress("servers", {}, to=A)
     return [
-        case("replies-of-isolated-server", "a pod that may send nothing answers what may reach it, and opens nothing itself",
+        case("replies-of-isolated-server",
+             "a pod that may send nothing answers what may reach it, and opens nothing itself",
              "3.2 case-44",
-             Step("x/a: ingress open, egress closed", put(servers, egress("none", of=A)), lambda truth: truth.deny_from("x/a")),
-             area=scope("x/a x/b y/a out n2", "x/a x/b y/a out n2", protocols="tcp udp sctp icmp", ports=(80,)), short=True),
-        case("replies-to-isolated-client", "a pod that nothing may reach gets the answers to what it opens", "3.2 case-45",
+             Step("x/a: ingress open, egress closed", put(servers, egress("none", of=A)),
+                  lambda truth: truth.deny_from("x/a")),
+             area=scope("x/a x/b y/a out n2", "x/a x/b y/a out n2", protocols="tcp udp sctp icmp", ports=(80,)),
+             short=True),
+        case("replies-to-isolated-client", "a pod that nothing may reach gets the answers to what it opens",
+             "3.2 case-45",
              Step("x/a: egress open, ingress closed", put(egress("all", {}, of=A), ingress("none", to=A)),
                   lambda truth: truth.deny_to("x/a")),
              area=scope("x/a x/b y/a out n2", "x/a x/b y/a out n2", protocols="tcp udp sctp icmp", ports=(80,))),
@@ -89,12 +97,13 @@ def _replies() -> list[Case]:
                  egress("all", {}, of=A), ingress("none", to=match_labels(pod="b")), ingress("none", namespace="y")),
                  lambda truth: truth.deny_to(["x/b", "y/*"])),
              Step("x/a may send nothing; x/b and y/a take everything", put(
-                 egress("all", of=A), ingress("none", {}, to=match_labels(pod="b")), ingress("none", {}, namespace="y")),
+                 egress("all", of=A), ingress("none", {}, to=match_labels(pod="b")),
+                 ingress("none", {}, namespace="y")),
                  lambda truth: truth.deny_from("x/a")),
              area=scope("x/a x/c", "x/b y/a z/c", protocols="tcp udp sctp icmp", ports=(80,)))]
 
 
-# ---- protocols that no rule can name -------------------------------------------------------------------------------------
+# ---- protocols that no rule can name ---------------------------------------------------------------------------------
 
 def _shots(*wanted: tuple[str, str, bool]) -> Custom:
     """GRE and an experimental protocol between these, in each family."""
@@ -123,8 +132,10 @@ def _unnamed() -> list[Case]:
              Step("no policies", custom=arriving(*into)),
              Step("closed", put(ingress("in", to=A)), custom=arriving()),
              Step("from x/b, no ports", put(ingress("in", {"from": [FROM_B]}, to=A)), custom=arriving("x/b")),
-             Step("from x/b, all ports", put(ingress("in", {"from": [FROM_B], "ports": every_port}, to=A)), custom=arriving()),
-             Step("from outside by prefix, no ports", put(ingress("in", {"from": outside}, to=A)), custom=arriving("out")),
+             Step("from x/b, all ports", put(ingress("in", {"from": [FROM_B], "ports": every_port}, to=A)),
+                  custom=arriving()),
+             Step("from outside by prefix, no ports", put(ingress("in", {"from": outside}, to=A)),
+                  custom=arriving("out")),
              Step("deleted", delete_policies("x", "in"), custom=arriving(*into))),
         case("other-protocols-egress", "other IP protocols leave by rules without ports only", "3.10",
              Step("no policies", custom=leaving(*into)),

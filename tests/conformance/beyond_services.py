@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services: what policy sees when an address was translated on the way: the pod and its own port, never the virtual ones."""
+"""Services: what policy sees when an address was translated on the way: the pod and its own port, nothing virtual."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from beyond_common import Ask, Custom, asking, case, deny_all, egress, host_block, ingress, open_to_all, scope
-from model import OUT_ADDRESS, Case, Facts, Object, Outcome, Pod, Probe, Step, match_labels, node_address, policy, put, \
-    service_address
+from model import OUT_ADDRESS, Case, Facts, Object, Outcome, Pod, Probe, Step, match_labels, node_address, policy, \
+    put, service_address
 from world import World
 
 A = match_labels(pod="a")
@@ -20,14 +20,15 @@ NODE_DNS = {4: "169.254.20.10", 6: "fd00:169:254:20::10"}
 
 
 def cases(facts: Facts) -> list[Case]:
-    return [*_node_ports(), *_load_balancers(), *_host_ports(), *_cluster_ips(facts), *_hairpins(facts), *_on_nodes(facts)]
+    return [*_node_ports(), *_load_balancers(), *_host_ports(), *_cluster_ips(facts), *_hairpins(facts),
+            *_on_nodes(facts)]
 
 
-# ---- what kube-proxy and the portmap plugin write ------------------------------------------------------------------------
+# ---- what kube-proxy and the portmap plugin write --------------------------------------------------------------------
 
 def translate(world: World, node: str, family: int, address: str, port: int, target: str, target_port: int, *,
               masquerade: bool = False) -> None:
-    """DNAT on a node, for what comes to it and what it sends itself; masqueraded by kube-proxy's mark. Until the case ends."""
+    """DNAT on a node until the case ends, for what comes to it and what it sends; masqueraded by kube-proxy's mark."""
     to = f"{target}:{target_port}" if family == 4 else f"[{target}]:{target_port}"
     for protocol in PROTOCOLS:
         match = ("-d", address, "-p", protocol, "-m", protocol, "--dport", str(port))
@@ -75,7 +76,7 @@ def _first(setup: Callable[[World, int], None], custom: Custom) -> Custom:
     return both
 
 
-# ---- NodePorts -----------------------------------------------------------------------------------------------------------
+# ---- NodePorts -------------------------------------------------------------------------------------------------------
 
 _node_port = _dials(node_address, NODE_PORT, "NodePort of")
 
@@ -94,16 +95,21 @@ def _node_ports() -> list[Case]:
     local = _ports_on("x/a", "n1", masquerade=False)
     for_pods = _ports_on("y/a", "n1", "n3", masquerade=True)
     return [
-        case("node-port-of-other-node", "NodePort of another node, policy Cluster: the source is that node, and no exemption",
+        case("node-port-of-other-node",
+             "NodePort of another node, policy Cluster: the source is that node, and no exemption",
              "3.9 case-48",
              Step("no policies", custom=_first(cluster, _node_port(("out", "n2", True), ("n2", "n2", True)))),
              Step("from the client", put(_in(*CLIENT)), custom=_node_port(("out", "n2", False), ("n2", "n2", False))),
-             Step("from n2", put(_in(*_blocks(_node("n2")))), custom=_node_port(("out", "n2", True), ("n2", "n2", True))),
-             Step("from nowhere", put(ingress("in", to=A)), custom=_node_port(("out", "n2", False), ("n2", "n2", False))),
+             Step("from n2", put(_in(*_blocks(_node("n2")))),
+                  custom=_node_port(("out", "n2", True), ("n2", "n2", True))),
+             Step("from nowhere", put(ingress("in", to=A)),
+                  custom=_node_port(("out", "n2", False), ("n2", "n2", False))),
              short=True),
-        case("node-port-of-own-node", "NodePort of the pod's own node, policy Cluster: the source is the client, no node traffic; "
+        case("node-port-of-own-node",
+             "NodePort of the pod's own node, policy Cluster: the source is the client, no node traffic; "
              "a process of that node is node traffic", "3.9 3.4 case-48",
-             Step("no policies", custom=_first(cluster, _node_port(("out", "n1", True), ("n3", "n1", True), ("n1", "n1", True)))),
+             Step("no policies", custom=_first(
+                 cluster, _node_port(("out", "n1", True), ("n3", "n1", True), ("n1", "n1", True)))),
              Step("deny-all", put(deny_all(A)),
                   custom=_node_port(("out", "n1", False), ("n3", "n1", False), ("n1", "n1", True))),
              Step("and from the client", put(_in(*CLIENT)),
@@ -111,13 +117,15 @@ def _node_ports() -> list[Case]:
              Step("and from n1's address instead", put(_in(*_blocks(_node("n1")))),
                   custom=_node_port(("out", "n1", False), ("n3", "n1", False), ("n1", "n1", True)))),
         case("node-port-local", "NodePort with policy Local: the client's address, and the container's port", "3.9",
-             Step("no policies", custom=_first(local, _node_port(("out", "n1", True), ("n3", "n1", True), ("n1", "n1", True)))),
+             Step("no policies", custom=_first(
+                 local, _node_port(("out", "n1", True), ("n3", "n1", True), ("n1", "n1", True)))),
              Step("from the client on 80", put(_in(*CLIENT)),
                   custom=_node_port(("out", "n1", True), ("n3", "n1", False), ("n1", "n1", True))),
              Step("from the client on the NodePort's number", put(_in(*CLIENT, port=NODE_PORT)),
                   custom=_node_port(("out", "n1", False), ("n1", "n1", True)))),
-        case("node-port-from-pod", "a pod at a NodePort: of its own node it is judged by the backend; of another node by that "
-             "node's address", "3.9 3.5",
+        case("node-port-from-pod",
+             "a pod at a NodePort: of its own node it is judged by the backend; of another node by that node's address",
+             "3.9 3.5",
              Step("no policies", custom=_first(for_pods, _node_port(("x/a", "n1", True), ("x/a", "n3", True)))),
              Step("to namespace y", put(egress("out", TO_Y, of=A)),
                   custom=_node_port(("x/a", "n1", True), ("x/a", "n3", False))),
@@ -127,7 +135,7 @@ def _node_ports() -> list[Case]:
                   custom=_node_port(("x/a", "n1", False), ("x/a", "n3", False))))]
 
 
-# ---- load balancers and hostPorts ----------------------------------------------------------------------------------------
+# ---- load balancers and hostPorts ------------------------------------------------------------------------------------
 
 def _load_balancers() -> list[Case]:
     def balancer(node: str, masquerade: bool) -> Callable[[World, int], None]:
@@ -137,12 +145,14 @@ def _load_balancers() -> list[Case]:
             route = (f"{LOAD_BALANCER[family]}/{length}", "via", node_address(node, family))
             world.run("out", "ip", f"-{family}", "route", "add", *route)
             world.at_end(lambda: world.run("out", "ip", f"-{family}", "route", "del", *route))
-            translate(world, node, family, LOAD_BALANCER[family], 80, world.address("x/a", family), 80, masquerade=masquerade)
+            translate(world, node, family, LOAD_BALANCER[family], 80, world.address("x/a", family), 80,
+                      masquerade=masquerade)
         return setup
 
     dial = _dials(lambda _, family: LOAD_BALANCER[family], 80, "LoadBalancer by")
     return [
-        case("load-balancer-cluster", "LoadBalancer by another node, policy Cluster: the source is that node", "3.9 case-48",
+        case("load-balancer-cluster", "LoadBalancer by another node, policy Cluster: the source is that node",
+             "3.9 case-48",
              Step("no policies", custom=_first(balancer("n2", True), dial(("out", "n2", True)))),
              Step("from the client", put(_in(*CLIENT)), custom=dial(("out", "n2", False))),
              Step("from n2", put(_in(*_blocks(_node("n2")))), custom=dial(("out", "n2", True))),
@@ -162,13 +172,15 @@ def _host_ports() -> list[Case]:
     return [
         case("host-port", "a hostPort is the container's port, whatever the number in front", "3.9 4.8",
              Step("no policies", custom=_first(setup, dial(("out", "n1", True), ("n2", "n1", True)))),
-             Step("deny-all", put(deny_all(A)), custom=dial(("out", "n1", False), ("n2", "n1", False), ("n1", "n1", True))),
+             Step("deny-all", put(deny_all(A)),
+                  custom=dial(("out", "n1", False), ("n2", "n1", False), ("n1", "n1", True))),
              Step("and from the client on 8080", put(_in(*CLIENT, port=8080)),
                   custom=dial(("out", "n1", True), ("n2", "n1", False))),
-             Step("and from the client on 443 instead", put(_in(*CLIENT, port=443)), custom=dial(("out", "n1", False))))]
+             Step("and from the client on 443 instead", put(_in(*CLIENT, port=443)),
+                  custom=dial(("out", "n1", False))))]
 
 
-# ---- ClusterIPs ----------------------------------------------------------------------------------------------------------
+# ---- ClusterIPs ------------------------------------------------------------------------------------------------------
 
 def _cluster_ips(facts: Facts) -> list[Case]:
     backend = facts.pod("y/a")
@@ -201,8 +213,8 @@ def _cluster_ips(facts: Facts) -> list[Case]:
              Step("ingress on 8080", put(ingress("in", {"ports": [
                  {"protocol": protocol.upper(), "port": 8080} for protocol in PROTOCOLS]}, namespace="y")),
                  custom=dial(("x/a", "y/a", True), ("x/c", "y/a", True)))),
-        case("cluster-ip-keeps-client", "the source behind a ClusterIP is the client pod, on one node and across", "3.8",
-             Step("from x/b alone", put(ingress("in", {"from": [{
+        case("cluster-ip-keeps-client", "the source behind a ClusterIP is the client pod, on one node and across",
+             "3.8", Step("from x/b alone", put(ingress("in", {"from": [{
                  "podSelector": match_labels(pod="b"), "namespaceSelector": match_labels(ns="x")}]}, namespace="y"),
                  ingress("in", {"from": [{"podSelector": match_labels(pod="b")}]}, to=A)),
                  lambda truth: truth.deny().allow("x/b")),
@@ -217,8 +229,8 @@ def _hairpins(facts: Facts) -> list[Case]:
         for pod in ("x/a", "x/b", "x/c"):
             for name, target in (("loopback", itself[family == 6]), ("its own address", world.address(pod, family))):
                 for protocol in ("tcp", "udp", "sctp", "icmp"):
-                    yield Ask(f"{pod} -> {name} {protocol}", Probe(
-                        pod, target, protocol, 80, family, source_address=target), True)
+                    yield Ask(f"{pod} -> {name} {protocol}",
+                              Probe(pod, target, protocol, 80, family, source_address=target), True)
         # 127.0.0.0/8 is more than one address.
         if family == 4:
             yield Ask("x/a -> 127.1.2.3", Probe("x/a", "127.1.2.3", "tcp", 80, 4, source_address="127.0.0.1"), True)
@@ -244,15 +256,17 @@ def _hairpins(facts: Facts) -> list[Case]:
         case("loopback", "nothing of a pod's own: 127.0.0.0/8, ::1, its own address, is ever cut", "3.6 case-43",
              Step("deny-all in x", put(deny_all()), custom=asking(loopback)), short=True),
         case("hairpin-own-service", "under deny-all a pod's own Service works, and that of a sibling does not",
-             "3.7 3.6 case-43", Step("deny-all in x", put(deny_all()), lambda truth: truth.deny()), area=everyone, short=True),
-        case("hairpin-two-backends", "a Service of two pods: landing on itself it works, landing on an isolated sibling not",
+             "3.7 3.6 case-43", Step("deny-all in x", put(deny_all()), lambda truth: truth.deny()), area=everyone,
+             short=True),
+        case("hairpin-two-backends",
+             "a Service of two pods: landing on itself it works, landing on an isolated sibling not",
              "3.7 case-43", Step("no policies", custom=_first(two_backends, landing(False))),
              Step("deny-all in x", put(deny_all()), custom=landing(True)),
              Step("ingress closed alone", put(policy("x", "deny-all", types=["Ingress"])), custom=landing(True)),
              Step("egress closed alone", put(policy("x", "deny-all", types=["Egress"])), custom=landing(True)))]
 
 
-# ---- what is not a pod behind a Service ----------------------------------------------------------------------------------
+# ---- what is not a pod behind a Service ------------------------------------------------------------------------------
 
 def _on_nodes(facts: Facts) -> list[Case]:
     # 8080 of n2 stands for the API server's 6443.
@@ -267,6 +281,7 @@ def _on_nodes(facts: Facts) -> list[Case]:
         ports = [{"protocol": protocol.upper(), "port": port} for protocol in PROTOCOLS]
         return egress("out", {"to": peer, "ports": ports}, of=A)
     n2 = _blocks(_node("n2"))
+    its_pod: list[Object] = [{"podSelector": match_labels(component="kube-apiserver")}]
 
     def local_dns(world: World, family: int) -> None:
         """A cache on the node, with an address of its own and no connection tracking, as NodeLocalDNS has it."""
@@ -283,14 +298,15 @@ def _on_nodes(facts: Facts) -> list[Case]:
     every_pod: list[Object] = [{"namespaceSelector": {}}]
     return [
         case("service-kubernetes", "the API server is its node's address and real port, whatever its Service says",
-             "3.18 case-49", Step("no policies", custom=_first(kubernetes, api(("x/a", "n2", True), ("x/b", "n2", True)))),
-             Step("to its pod on 443", put(server, on([{"podSelector": match_labels(component="kube-apiserver")}], 443)),
+             "3.18 case-49",
+             Step("no policies", custom=_first(kubernetes, api(("x/a", "n2", True), ("x/b", "n2", True)))),
+             Step("to its pod on 443", put(server, on(its_pod, 443)),
                   custom=api(("x/a", "n2", False), ("x/b", "n2", True))),
-             Step("to its pod on the real port", put(on([{"podSelector": match_labels(component="kube-apiserver")}], 8080)),
-                  custom=api(("x/a", "n2", False))),
+             Step("to its pod on the real port", put(on(its_pod, 8080)), custom=api(("x/a", "n2", False))),
              Step("to the node on 443", put(on(n2, 443)), custom=api(("x/a", "n2", False))),
              Step("to the node on the real port", put(on(n2, 8080)), custom=api(("x/a", "n2", True)))),
-        case("node-local-dns", "node-local DNS is an address of the node, without connection tracking: only a prefix opens it, "
+        case("node-local-dns",
+             "node-local DNS is an address of the node, without connection tracking: only a prefix opens it, "
              "and its answers arrive", "3.18 3.5 case-75",
              Step("no policies", custom=_first(local_dns, dns(("x/a", "n1", True), ("x/b", "n1", True)))),
              Step("to all pods", put(on(every_pod, 53)), custom=dns(("x/a", "n1", False), ("x/b", "n1", True))),

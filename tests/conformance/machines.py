@@ -154,7 +154,10 @@ class Machines:
                            ("bridge/bridge-nf-filter-vlan-tagged", "1"), *timeouts])
         self._plug(node, {family: node_address(node, family) for family in self.facts.families})
         if self.facts.kind == "bridged":
+            # An address of its own, as CNI gives it: else the bridge takes the lowest of its ports, and a new pod would
+            # make the others lose their gateway for seconds.
             ip_batch(node, ["link add cni0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+                            f"link set cni0 address 0a:58:0a:f4:{NODES.index(node) + 1:02x}:01",
                             *(f"addr add {pod_address(node, 1, family)}/{_split(_LENGTH[family], 'dev cni0')}"
                               for family in self.facts.families), "link set cni0 up"])
 
@@ -258,7 +261,7 @@ COMMIT
 
 
 def _hardware_address(node: str, host: int) -> str:
-    """From the address, as CNI plugins make it: neighbours that know the last owner of an address know the next one, too."""
+    """From the address, as CNI plugins make it: who knows the last owner of an address knows the next one, too."""
     return "0a:58:" + ipaddress.ip_address(pod_address(node, host, 4)).packed.hex(":")
 
 

@@ -33,31 +33,34 @@ def listing(asked: command_line.Options) -> int:
 
 
 def run_worlds(asked: command_line.Options, arguments: list[str]) -> list[WorldResult]:
-    """Each in a sandbox of its own; what they print comes as it comes."""
+    """Each in a sandbox of its own; what they print comes as it comes. One result for each kind of pods."""
     entry = Path(__file__).resolve().parent / "run"
     with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
-        worlds: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+        worlds: list[tuple[str, subprocess.Popen[bytes], Path]] = []
         for kind in asked.kinds:
-            path = Path(directory, kind)
-            environment = {**os.environ, "CONFORMANCE_WORLD": kind, "CONFORMANCE_RESULT": str(path)}
-            # The seed may be of our choosing: both sides must know it.
-            words = ["bash", str(entry), f"--seed={asked.seed}", *arguments]
-            worlds[kind] = (subprocess.Popen(words, env=environment, preexec_fn=_end_with_parent), path)
+            shares = max(1, min(asked.jobs, len(command_line.select(asked, Facts(kind, asked.families)))))
+            for share in range(shares):
+                path = Path(directory, f"{kind}.{share}")
+                environment = {**os.environ, "CONFORMANCE_WORLD": kind, "CONFORMANCE_RESULT": str(path),
+                               "CONFORMANCE_SHARE": f"{share}/{shares}"}
+                # The seed may be of our choosing: all must know it.
+                words = ["bash", str(entry), f"--seed={asked.seed}", *arguments]
+                worlds.append((kind, subprocess.Popen(words, env=environment, preexec_fn=_end_with_parent), path))
         try:
-            codes = {kind: process.wait() for kind, (process, _) in worlds.items()}
+            codes = [process.wait() for _, process, _ in worlds]
         except BaseException:
-            for process, _ in worlds.values():
+            for _, process, _ in worlds:
                 process.kill()
             raise
-        results = []
-        for kind, (_, path) in worlds.items():
+        results = {kind: WorldResult(kind) for kind in asked.kinds}
+        for (kind, _, path), code in zip(worlds, codes):
             if path.exists():
-                results.append(read(path))
-            elif codes[kind] == SKIPPED:
-                results.append(WorldResult(kind, skipped="this machine cannot run it; the reason stands above"))
+                results[kind].add(read(path))
+            elif code == SKIPPED:
+                results[kind].skipped = "this machine cannot run it; the reason stands above"
             else:
-                results.append(WorldResult(kind, end=f"exit code {codes[kind]} and no result"))
-        return results
+                results[kind].end = f"exit code {code} and no result"
+        return list(results.values())
 
 
 def _end_with_parent() -> None:

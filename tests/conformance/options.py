@@ -33,6 +33,7 @@ class Options:
     junit: str
     markdown: str
     plant: str
+    jobs: int
     cases: tuple[str, ...]
 
 
@@ -56,6 +57,8 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--half", action="store_true", help="on bridged pods, a seeded half of the generated cases")
     parser.add_argument("--short", action="store_true", help="the short selection of `make test`")
     parser.add_argument("--list", action="store_true", help="print the names and titles of the cases, and end")
+    parser.add_argument("--jobs", type=int, choices=range(1, 9), default=2, metavar="N",
+                        help="worlds of each kind of pods at a time, which share the cases (2)")
     parser.add_argument("--junit", default="", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--markdown", default="", metavar="FILE", help="write a report in Markdown")
     parser.add_argument("--plant", choices=("no-enforcement",), default="",
@@ -66,7 +69,7 @@ def parse(arguments: list[str]) -> Options:
         families=tuple(sorted(int(digit) for digit in got.families)),
         seed=random.SystemRandom().randrange(1 << 31) if got.seed is None else got.seed,
         half=got.half, short=got.short, listing=got.list, junit=got.junit, markdown=got.markdown, plant=got.plant,
-        cases=tuple(got.cases))
+        jobs=got.jobs, cases=tuple(got.cases))
 
 
 def every_case(facts: Facts, groups: tuple[str, ...]) -> list[Case]:

@@ -16,6 +16,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 INGRESS, EGRESS = "Ingress", "Egress"
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 SELECTOR_KEYS = {"matchLabels", "matchExpressions"}
 REQUIREMENT_KEYS = {"key", "operator", "values"}
 
@@ -33,7 +35,8 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One connection attempt, after Service translation. `node`: the source is this node itself, not a pod."""
+    """One connection attempt, after Service translation. `node`: it was made on this node itself, not by a pod of the
+    pod network; an address alone does not say so, and exempts nobody (3.4)."""
 
     source: str
     destination: str
@@ -44,23 +47,26 @@ class Attempt:
 
 def parse_address(text: str) -> Address:
     """Leading zeros are decimal and ::ffff:a.b.c.d is IPv4 (1.4)."""
-    if ":" not in text:
-        return ipaddress.IPv4Address(".".join(str(int(part, 10)) for part in text.split(".")))
-    address = ipaddress.IPv6Address(text)
-    return address.ipv4_mapped or address
+    address = _as_written(text)
+    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped or address
+
+
+def _as_written(text: str) -> Address:
+    head, colon, tail = text.rpartition(":")
+    if "." in tail:
+        tail = ".".join(str(int(part, 10)) for part in tail.split("."))
+    if "%" in text:
+        raise ValueError(f"{text}: zones have no place in policies")
+    return ipaddress.ip_address(head + colon + tail)
 
 
 def parse_cidr(text: str) -> Network | None:
-    """Host bits are masked off (1.4). None when it is no CIDR."""
+    """Host bits are masked off, and IPv4 in IPv6 is IPv4 where all of the prefix is (1.4). None when it is no CIDR."""
     try:
         head, length = text.split("/")
-        bits = int(length)
-        address = parse_address(head)
-        if address.version == 4 and ":" in head:
-            bits -= 96
-        if bits < 0:
-            return None
-        return ipaddress.ip_network((address, bits), strict=False)
+        bits, written = int(length), _as_written(head)
+        mapped = written.ipv4_mapped if isinstance(written, ipaddress.IPv6Address) and bits >= 96 else None
+        return ipaddress.ip_network((mapped, bits - 96) if mapped else (written, bits), strict=False)
     except ValueError:
         return None
 
@@ -92,17 +98,17 @@ def selector_matches(selector: Object, labels: dict[str, str] | None, subject: b
         return not pairs and not expressions
     if any(labels.get(key) != value for key, value in pairs.items()):
         return False
-    known = {"In", "NotIn", "Exists", "DoesNotExist"}
-    return all(requirement_matches(entry, labels) for entry in expressions
-               if not subject or entry.get("operator") in known)
+    return all(requirement_matches(entry, labels) for entry in expressions if not subject or _is_known(entry))
+
+
+def _is_known(requirement: Object) -> bool:
+    return not set(requirement) - REQUIREMENT_KEYS and requirement.get("operator") in OPERATORS
 
 
 def subject_is_partial(selector: Object) -> bool:
     """Something in spec.podSelector is not understood: such a policy isolates and grants nothing (1.5)."""
-    known = {"In", "NotIn", "Exists", "DoesNotExist"}
-    return bool(set(selector) - SELECTOR_KEYS) or any(
-        set(entry) - REQUIREMENT_KEYS or entry.get("operator") not in known
-        for entry in selector.get("matchExpressions") or [])
+    return bool(set(selector) - SELECTOR_KEYS) or not all(
+        _is_known(entry) for entry in selector.get("matchExpressions") or [])
 
 
 def effective_types(spec: Object) -> set[str]:
@@ -137,13 +143,11 @@ def named_ports(pod: Object, name: str, protocol: str) -> set[int]:
 class Oracle:
     """Judges attempts in one state of the cluster."""
 
-    def __init__(self, namespaces: dict[str, dict[str, str]], pods: Iterable[Object], policies: Iterable[Object],
-                 nodes: Iterable[Object] = ()) -> None:
+    def __init__(self, namespaces: dict[str, dict[str, str]], pods: Iterable[Object],
+                 policies: Iterable[Object]) -> None:
+        """Node objects are not needed: a node's address is one like any other."""
         self.namespaces = namespaces
-        self.policies = list(policies)
-        self.node_addresses = {parse_address(entry["address"]): node["metadata"]["name"] for node in nodes
-                               for entry in node.get("status", {}).get("addresses", [])
-                               if entry.get("type") in ("InternalIP", "ExternalIP")}
+        self.policies = [_without_nulls(policy) for policy in policies]
         self.owners: dict[Address, Object] = {}
         for pod in pods:
             for address in pod_addresses(pod) if is_live(pod) else []:
@@ -207,6 +211,13 @@ class Oracle:
                                                              other_pod["metadata"].get("labels") or {})
 
 
+def _without_nulls(value: Any) -> Any:
+    """null is absence (1.1)."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(entry) for key, entry in value.items() if entry is not None}
+    return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
+
+
 def _goes_before(pod: Object, owner: Object) -> bool:
     """Of two live claimants the one that is not terminating, then the newer (2.5)."""
     return _claim(pod) > _claim(owner)
@@ -229,7 +240,8 @@ def _block_matches(block: Object, other: Address) -> bool:
 
 
 def _port_matches(entry: Object, target: Object | None, attempt: Attempt) -> bool:
-    if set(entry) - {"protocol", "port", "endPort"} or entry.get("protocol", "TCP") != attempt.protocol:
+    protocol = entry.get("protocol", "TCP")
+    if set(entry) - {"protocol", "port", "endPort"} or protocol not in PROTOCOLS or protocol != attempt.protocol:
         return False
     port = entry.get("port")
     if port is None:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from options import GROUPS
+
 
 @dataclass
 class Count:
@@ -37,9 +39,13 @@ class WorldResult:
 
     kind: str
     cases: list[CaseResult] = field(default_factory=list)
-    setup_seconds: float = 0.0
     end: str = ""
     skipped: str = ""
+
+    def add(self, other: WorldResult) -> None:
+        """Another share of the same kind's cases."""
+        self.cases = sorted([*self.cases, *other.cases], key=lambda case: (GROUPS.index(case.group), case.name))
+        self.end = self.end or other.end
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

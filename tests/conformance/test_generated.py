@@ -40,6 +40,12 @@ class Structure(unittest.TestCase):
                 self.assertEqual(sum(tag in case.tags for case in self.cases), every)
                 self.assertEqual(sum(tag in case.tags for case in default), some)
 
+    def test_names_are_those_of_every_world(self) -> None:
+        names = [case.name for case in self.cases]
+        for kind in ("routed", "bridged"):
+            for families in ((4,), (6,), (4, 6)):
+                self.assertEqual([case.name for case in generated.cases(Facts(kind, families))], names)
+
     def test_each_short_case_exists(self) -> None:
         self.assertEqual({case.name for case in self.cases if case.short}, generated.SHORT)
 

@@ -64,6 +64,13 @@ class Verdicts(unittest.TestCase):
         self.allowed([{"podSelector": {}, "ingress": [{"ports": [{}]}]}], "x/b", "x/a", "TCP", 9)
         self.denied([{"podSelector": {}, "ingress": [{"ports": [{}]}]}], "x/b", "x/a", "UDP", 9)
 
+    def test_null_is_absence(self) -> None:
+        self.denied([{"podSelector": None, "policyTypes": None, "egress": None}], "y/a", "x/a")
+        self.allowed([{"podSelector": None, "policyTypes": None, "egress": None}], "x/a", "y/a")
+        self.allowed([{"ingress": [{"from": None, "ports": None}]}], "8.8.8.8", "x/a", "UDP", 9)
+        self.denied([{"ingress": [{"from": [{"podSelector": None}]}]}], "x/b", "x/a")
+        self.allowed([{"ingress": [{"ports": [{"protocol": None, "port": None}]}]}], "x/b", "x/a", "TCP", 9)
+
     def test_selectors(self) -> None:
         not_in = {"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]}
         self.assertTrue(selector_matches(not_in, {}))
@@ -102,6 +109,13 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(str(parse_cidr("::ffff:10.0.0.0/104")), "10.0.0.0/8")
         self.assertIsNone(parse_cidr("10.0.0.0"))
         self.assertEqual(str(parse_address("::ffff:10.1.2.3")), "10.1.2.3")
+        self.assertEqual(str(parse_cidr("::ffff:010.0.0.0/104")), "10.0.0.0/8")
+        self.assertEqual(str(parse_cidr("::ffff:0:0/90")), "::/90")
+        self.assertEqual(str(parse_cidr("::ffff:0:0/96")), "0.0.0.0/0")
+        self.assertIsNone(parse_cidr("fe80::1%eth0/64"))
+        self.assertIsNone(parse_cidr("10.0.0.256/24"))
+        unreadable = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.2.0"]}}
+        self.denied([{"podSelector": {}, "ingress": [{"from": [unreadable]}]}], "z/a", "x/a")
 
     def test_ports(self) -> None:
         between = [{"podSelector": {}, "ingress": [{"ports": [{"port": 53, "endPort": 80}]}]}]
@@ -110,7 +124,9 @@ class Verdicts(unittest.TestCase):
         self.denied(between, "y/a", "x/a", "UDP", 60)
         self.denied(between, "y/a", "x/a", "ICMP", 0)
         self.denied([{"podSelector": {}, "ingress": [{"ports": [{"protocol": "ICMP", "port": 80}]}]}], "y/a", "x/a")
+        self.denied([{"podSelector": {}, "ingress": [{"ports": [{"protocol": "ICMP"}]}]}], "y/a", "x/a", "ICMP", 0)
         self.denied([{"podSelector": {}, "ingress": [{"ports": [{"port": 80, "future": 1}]}]}], "y/a", "x/a")
+        self.denied([{"podSelector": {}, "ingress": [{"ports": [{"endPort": 80}]}]}], "y/a", "x/a")
 
     def test_names(self) -> None:
         by_name = {"ports": [{"port": "http"}]}
@@ -153,6 +169,38 @@ class Verdicts(unittest.TestCase):
             {"key": "pod", "operator": "Gt", "values": ["1"]}]}, "ingress": [{}]}
         self.denied([partial], "y/a", "x/a")
         self.allowed([partial], "y/a", "x/b")
+        # An entry with a key that is not known may not narrow whom a policy isolates.
+        for unknown in ({"key": "pod", "operator": "In", "values": ["b"], "future": 1}, {"key": "pod"}):
+            self.denied([{"podSelector": {"matchExpressions": [unknown]}, "ingress": [{}]}], "y/a", "x/a")
+        self.denied([{"podSelector": {"future": 1}, "ingress": [{}]}], "y/a", "x/a")
+
+    def test_unknown_keys_match_nothing(self) -> None:
+        for rule in ({"future": 1}, {"from": [{"podSelector": {"future": 1}}]},
+                     {"from": [{"podSelector": {"matchExpressions": [{"key": "no", "operator": "NotIn", "values": ["v"],
+                                                                     "future": 1}]}}]},
+                     {"from": [{"namespaceSelector": {"future": 1}}]}, {"from": [{"future": 1}]},
+                     {"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "future": 1}}]}, {"to": [{"podSelector": {}}]}):
+            self.denied([{"podSelector": {}, "ingress": [rule]}], "x/b", "x/a")
+
+    def test_node_addresses_are_addresses(self) -> None:
+        nothing = [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
+        self.assertEqual(self.judge(nothing, "192.168.0.1", "x/a"), Sides(True, False))
+        self.assertEqual(self.judge(nothing, "x/a", "192.168.0.1"), Sides(False, True))
+
+    def test_families(self) -> None:
+        dual = [{"metadata": {"namespace": "x", "name": name, "labels": {"pod": name}}, "spec": {"nodeName": "n1"},
+                 "status": {"phase": "Pending", "podIP": "10.9.0.1",
+                            "podIPs": [{"ip": f"10.9.0.{i}"}, {"ip": f"fd00::{i}"}]}}
+                for i, name in enumerate("de", 1)]
+        from_d = [{"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"pod": "d"}}}]}]}]
+        self.allowed(from_d, "fd00::1", "fd00::2", pods=dual)
+        self.allowed(from_d, "10.9.0.1", "10.9.0.2", pods=dual)
+        self.denied(from_d, "fd00::3", "fd00::2", pods=dual)
+        one = [{"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.9.0.1/32"}}]}]}]
+        self.allowed(one, "10.9.0.1", "10.9.0.2", pods=dual)
+        self.denied(one, "fd00::1", "fd00::2", pods=dual)
+        only = {**dual[0], "status": {"phase": "Running", "podIP": "10.9.0.3"}}
+        self.allowed(from_d, "10.9.0.3", "x/a", pods=[only])
 
     def test_namespace_not_seen(self) -> None:
         not_x = {"namespaceSelector": {"matchExpressions": [{"key": "ns", "operator": "NotIn", "values": ["x"]}]}}

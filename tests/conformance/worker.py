@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inside of a sandbox: one world, all the cases that were asked for in it; the result goes to $CONFORMANCE_RESULT."""
+"""Inside of a sandbox: one world, and its share of the cases that were asked for. The environment says which world
+(CONFORMANCE_WORLD), which share (CONFORMANCE_SHARE=0/2) and where the result goes (CONFORMANCE_RESULT)."""
 from __future__ import annotations
 
 import fcntl
 import os
 import sys
-import time
 from pathlib import Path
 
 import options as command_line
@@ -34,12 +34,11 @@ def main(arguments: list[str]) -> int:
             print(f"conformance: {build / program} is not built", file=sys.stderr)
             return 1
     facts = Facts(kind, asked.families)
-    cases = command_line.select(asked, facts)
+    share, shares = (int(number) for number in os.environ["CONFORMANCE_SHARE"].split("/"))
+    cases = command_line.select(asked, facts)[share::shares]
     result = WorldResult(kind)
-    started = time.monotonic()
     try:
         world = World(facts, WORK, build, enforce=asked.plant != "no-enforcement")
-        result.setup_seconds = time.monotonic() - started
         for case in cases:
             needs = command_line.lacking(case, facts)
             if needs:

@@ -70,8 +70,9 @@ node() { # name
     machine_start "$name" ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 bridge/bridge-nf-call-iptables=1 \
         bridge/bridge-nf-call-ip6tables=1
     plug "$name" "${NODE_IP4[$name]}" "${NODE_IP6[$name]}"
+    # An address of its own: else the bridge takes the lowest of its ports', and changes it as pods come and go.
     ip -n "$name" -batch - <<BATCH || die "cannot make the bridge of $name"
-link add cni0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add cni0 address 02:00:00:00:00:0$index type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 addr add 10.244.$index.1/24 dev cni0
 $([[ $FAMILIES == *6* ]] && echo "addr add fd00:10:244:$index::1/64 dev cni0 nodad")
 link set cni0 up
