@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The conformance suite's own parts, without packets: its independent oracle, the generator's structure, and netpolctl check
-# against the oracle about every cell of every generated step.
+# against the oracle about every cell of every generated step and about random clusters (SEED=, N=).
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(realpath "${BUILD:-build}")

@@ -58,7 +58,7 @@ def _excepts(facts: Facts) -> list[Case]:
     pod_b = facts.pod("x/b")
     around_b = {family: block(pod_b.address(family), 8) for family in (4, 6)}
     just_b = {family: f"{pod_b.address(family)}/{32 if family == 4 else 128}" for family in (4, 6)}
-    tcp_and_udp = [{"port": 81}, {"protocol": "UDP", "port": 81}]
+    tcp_and_udp: list[Object] = [{"port": 81}, {"protocol": "UDP", "port": 81}]
     lower = {4: "203.0.113.0/28", 6: "2001:db8:99::10/124"}
     return [
         case("except-same-rule", "except takes out of its own block only: another block of the same rule gives it back",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from beyond_common import Ask, Attempt, Custom, asking, attempt_all, case, deny_all, egress, ingress
 from beyond_packets import ACK, FIN, GRACE, PACKET_OUTGOING, RST, SYN, TCP, UDP, Shot, datagram, echo, fresh_port, \
@@ -116,7 +117,7 @@ def _errors_about(client: str, known: bool, unknown: bool) -> Custom:
         with ExitStack() as stack:
             for family in world.facts.families:
                 # What x/a believes of the path must not outlive the case.
-                world.at_end(lambda family=family: world.run("x/a", "ip", f"-{family}", "route", "flush", "cache"))
+                world.at_end(partial(world.run, "x/a", "ip", f"-{family}", "route", "flush", "cache"))
                 own, router, peer = world.address("x/a", family), OUT_EXTRA[family][0], OUT_ADDRESS[family]
                 for protocol, name in ((TCP, "TCP"), (UDP, "UDP")):
                     server = "out" if client == "x/a" else "x/a"
@@ -182,7 +183,7 @@ def _untracked() -> list[Case]:
                 for end in ("--dport", "--sport"):
                     rule = ("PREROUTING", "-p", protocol, "-m", protocol, end, "81", "-j", "NOTRACK")
                     world.run("n1", tool, "-w", "-t", "raw", "-A", *rule)
-                    world.at_end(lambda tool=tool, rule=rule: world.run("n1", tool, "-w", "-t", "raw", "-D", *rule))
+                    world.at_end(partial(world.run, "n1", tool, "-w", "-t", "raw", "-D", *rule))
 
     def shots(world: World, **wanted: bool) -> list[Outcome]:
         # Arrival counts: the answer is not tracked, either.

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from beyond_common import Ask, Attempt, Custom, asking, attempt_all, case, deny_all, egress, host_block, ingress, \
     ip_block, word
@@ -152,7 +152,8 @@ def _carrier() -> list[Case]:
             for limit in (255, 254, 64)])
     return [
         case("discovery-on-the-link",
-             "neighbour discovery passes with hop limit 255 alone, else it would carry anything", "3.11 3.19", Step("no policies", custom=on_the_link(True, True)),
+             "neighbour discovery passes with hop limit 255 alone, else it would carry anything", "3.11 3.19",
+             Step("no policies", custom=on_the_link(True, True)),
              Step("deny-all for x/a", put(deny_all(A)), custom=on_the_link(True, False)), needs="bridged"),
         case("discovery-through-routers", "neighbour discovery that a router passes on is none", "3.11",
              Step("no policies", custom=routed(True)),
@@ -222,7 +223,7 @@ def _join(listener: socket.socket, netns: str, interface: str, group: str) -> No
                             socket.inet_pton(socket.AF_INET, group) + struct.pack("@4si", b"", index))
 
 
-def _hears(listener: socket.socket, act: Callable[[bytes], None], wanted: bool) -> bool:
+def _hears(listener: socket.socket, act: Callable[[bytes], Any], wanted: bool) -> bool:
     """Whether a socket gets what is sent with a fresh token."""
     token = fresh_token()
     act(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from beyond_common import Ask, Custom, asking, case, deny_all, egress, host_block, ingress, scope
 from model import NODES, OUT_EXTRA, Case, Facts, Object, Outcome, Pod, Port, Probe, Step, Truth, delete_policies, \
@@ -53,8 +54,9 @@ def _to_pods() -> list[Case]:
              "3.4 case-41", Step("no policies", custom=from_gateways(True)),
              Step("deny-all in x", put(deny_all()), custom=from_gateways(False))),
         case("other-node-by-prefix", "another node is an address: only an ipBlock or a rule without peers lets it in",
-             "3.4 2.7", Step("n2 on TCP 80", put(deny_all(), from_n2), lambda truth: own_nodes_only(truth).allow(
-                 "n2", "x/*", protocols="tcp", ports=80)),
+             "3.4 2.7 case-12",
+             Step("n2 on TCP 80", put(deny_all(), from_n2),
+                  lambda truth: own_nodes_only(truth).allow("n2", "x/*", protocols="tcp", ports=80)),
              Step("all pods of all namespaces", put(ingress("from-n2", {"from": [{"namespaceSelector": {}}]})),
                   own_nodes_only),
              Step("no peers", put(ingress("from-n2", {"ports": [{"port": 80}]})),
@@ -115,8 +117,9 @@ def _host_network(facts: Facts) -> list[Case]:
     to_host = scope("x/a", "n1 n2 out", protocols="tcp icmp", ports=(80, 443))
     return [
         case("host-network-peer-ingress", "a hostNetwork pod is no peer of a selector; its node's prefix matches it",
-             "2.7 case-39", Step("from the hostNetwork pod of n2", put(on_n2, ingress("from-host", from_host, to=A)),
-                                 lambda truth: truth.deny().allow("n1")),
+             "2.7 case-39 case-12",
+             Step("from the hostNetwork pod of n2", put(on_n2, ingress("from-host", from_host, to=A)),
+                  lambda truth: truth.deny().allow("n1")),
              Step("from its node's prefix", put(ingress("from-host", {"from": _node_blocks("n2")}, to=A)),
                   lambda truth: truth.deny().allow(["n1", "n2"])),
              Step("from all pods", put(ingress("from-host", {"from": [{"namespaceSelector": {}}]}, to=A)),
@@ -146,7 +149,7 @@ def _neither_end() -> list[Case]:
             route = (f"-{family}", "route", "replace", OUT_EXTRA[family][1], "via", node_address("n1", family))
             world.run("n2", "ip", *route)
             gone = (f"-{family}", "route", "del", OUT_EXTRA[family][1])
-            world.at_end(lambda gone=gone: world.run("n2", "ip", *gone))
+            world.at_end(partial(world.run, "n2", "ip", *gone))
 
         def questions(_: World, family: int) -> Iterator[Ask]:
             for protocol in ("tcp", "udp", "sctp", "icmp"):

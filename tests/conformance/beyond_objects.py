@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from beyond_common import Ask, Want, asking, case, egress, ingress, ip_block, open_to_all, scope
-from model import Case, Delete, Facts, Namespace, Object, Outcome, Probe, Put, Step, Truth, delete_policies, \
+from model import Case, Change, Delete, Facts, Namespace, Object, Outcome, Probe, Put, Step, Truth, delete_policies, \
     expression, match_labels, policy, put
 from world import World
 
@@ -22,7 +22,7 @@ def cases(facts: Facts) -> list[Case]:
     return [*_unseen(facts), *_relabelled(facts), *_unknown(), *_names_of_policies(), *_selectors(facts), *_restart()]
 
 
-def _from_namespace(selector: Object) -> tuple[Put, ...]:
+def _from_namespace(selector: Object) -> tuple[Change, ...]:
     return put(ingress("in", {"from": [{"namespaceSelector": selector}]}, to=A))
 
 

@@ -234,8 +234,8 @@ def shoot(world: World, shots: Sequence[Shot]) -> list[Outcome]:
                 if address[2] == PACKET_OUTGOING:
                     continue
                 for token in _TOKEN.findall(frame):
-                    shot = tokens.get(token)
-                    if shot and listeners[ready] == (world.netns(shot.receiver), shot.interface):
+                    sent = tokens.get(token)
+                    if sent and listeners[ready] == (world.netns(sent.receiver), sent.interface):
                         arrived.add(token)
             if missing and missing <= arrived:
                 missing = set()

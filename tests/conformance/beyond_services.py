@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from beyond_common import Ask, Custom, asking, case, deny_all, egress, host_block, ingress, open_to_all, scope
 from model import OUT_ADDRESS, Case, Facts, Object, Outcome, Pod, Probe, Step, match_labels, node_address, policy, \
@@ -293,7 +294,7 @@ def _on_nodes(facts: Facts) -> list[Case]:
         for chain, end in (("PREROUTING", "-d"), ("OUTPUT", "-s")):
             rule = (chain, end, address, "-j", "NOTRACK")
             world.run("n1", tool, "-w", "-t", "raw", "-A", *rule)
-            world.at_end(lambda tool=tool, rule=rule: world.run("n1", tool, "-w", "-t", "raw", "-D", *rule))
+            world.at_end(partial(world.run, "n1", tool, "-w", "-t", "raw", "-D", *rule))
     dns = _dials(lambda _, family: NODE_DNS[family], 53, "node-local DNS on")
     every_pod: list[Object] = [{"namespaceSelector": {}}]
     return [

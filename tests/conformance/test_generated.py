@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import tempfile
 import unittest
 from collections import Counter
-from pathlib import Path
 
 import generated
-from model import Cell, Facts, Truth
+from model import Cell, Facts, Object, Truth
+from program import ask, netpolctl
 
 COUNTS = {  # tag: all, default
     "ingress": (105, 51), "egress": (103, 51), "deny-all": (13, 10), "allow-all": (7, 6), "any-peer": (2, 2),
@@ -68,10 +65,7 @@ class Structure(unittest.TestCase):
 class SecondOpinion(unittest.TestCase):
     def test_check_agrees(self) -> None:
         """Every cell of every step, both families, asked of netpolctl check."""
-        program = Path(os.environ.get("BUILD", "build"), "netpolctl")
-        if not program.is_absolute():
-            program = Path(__file__).resolve().parents[2] / program
-        facts, asked, denied = Facts(), 0, 0
+        program, facts, asked, denied = netpolctl(), Facts(), 0, 0
         for case in generated.cases(facts):
             cluster = facts.cluster()
             for step in case.steps:
@@ -83,9 +77,11 @@ class SecondOpinion(unittest.TestCase):
                     generated.judge(truth)
                     self.assertGreaterEqual(len(truth.cells), 486)
                     cells += [(family, cell, allowed) for cell, allowed in truth.cells.items()]
+                objects = [item for kind in ("Namespace", "Node", "Pod", "NetworkPolicy")
+                           for item in cluster.objects(kind)]
                 wrong = [(cell, family, allowed, answer) for (family, cell, allowed), answer
-                         in zip(cells, ask(program, cluster, cells))
-                         if answer != ("allow" if allowed else "deny")]
+                         in zip(cells, ask(program, objects, [query(family, cell) for family, cell, _ in cells]))
+                         if answer.get("verdict") != ("allow" if allowed else "deny")]
                 self.assertEqual(wrong[:3], [], f"{case.name}: {step.title}: {len(wrong)} of {len(cells)}")
                 asked += len(cells)
                 denied += sum(not allowed for _, _, allowed in cells)
@@ -93,16 +89,9 @@ class SecondOpinion(unittest.TestCase):
         self.assertGreater(denied, asked // 20)
 
 
-def ask(program: Path, cluster, cells) -> list[str]:  # type: ignore[no-untyped-def]
-    objects = [item for kind in ("Namespace", "Node", "Pod", "NetworkPolicy") for item in cluster.objects(kind)]
-    queries = "".join(json.dumps({"from": cell.source, "to": cell.target, "protocol": cell.protocol.upper(),
-                                  "port": cell.port, "family": family}) + "\n" for family, cell, _ in cells)
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as state:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, state)
-        state.flush()
-        done = subprocess.run([program, "check", "-f", state.name, "--queries", "-"], input=queries, text=True,
-                              capture_output=True, check=True)
-    return [json.loads(line)["verdict"] for line in done.stdout.splitlines()]
+def query(family: int, cell: Cell) -> Object:
+    return {"from": cell.source, "to": cell.target, "protocol": cell.protocol.upper(), "port": cell.port,
+            "family": family}
 
 
 if __name__ == "__main__":

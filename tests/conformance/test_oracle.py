@@ -110,7 +110,7 @@ class Verdicts(unittest.TestCase):
         self.assertIsNone(parse_cidr("10.0.0.0"))
         self.assertEqual(str(parse_address("::ffff:10.1.2.3")), "10.1.2.3")
         self.assertEqual(str(parse_cidr("::ffff:010.0.0.0/104")), "10.0.0.0/8")
-        self.assertEqual(str(parse_cidr("::ffff:0:0/90")), "::/90")
+        self.assertEqual(str(parse_cidr("::ffff:0:0/90")), "::ffc0:0:0/90")
         self.assertEqual(str(parse_cidr("::ffff:0:0/96")), "0.0.0.0/0")
         self.assertIsNone(parse_cidr("fe80::1%eth0/64"))
         self.assertIsNone(parse_cidr("10.0.0.256/24"))
@@ -147,7 +147,13 @@ class Verdicts(unittest.TestCase):
     def test_pods(self) -> None:
         from_b = [{"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"pod": "b"}}}]}]}]
         labels = {"pod": "b"}
-        self.denied(from_b, "10.9.0.1", "x/a", pods=[pod("x/job", "10.9.0.1", labels, phase="Succeeded")])
+        self.allowed(from_b, "x/b", "x/a")
+        self.denied(from_b, "y/b", "x/a")
+        for phase, alive in (("Running", True), ("Pending", True), ("Unknown", True), ("Succeeded", False),
+                             ("Failed", False)):
+            one = [pod("x/job", "10.9.0.1", labels, phase=phase)]
+            self.assertEqual(self.judge(from_b, "10.9.0.1", "x/a", pods=one).allowed, alive, phase)
+            self.assertEqual(self.judge(from_b, "y/a", "10.9.0.1", pods=one).allowed, not alive, phase)
         self.denied(from_b, "10.9.0.1", "x/a", pods=[pod("x/host", "10.9.0.1", labels, host=True)])
         self.allowed(from_b, "10.9.0.1", "x/a", pods=[pod("x/old", "10.9.0.1", labels, metadata={
             "deletionTimestamp": "2030-01-01T00:00:00Z"})])
@@ -155,6 +161,9 @@ class Verdicts(unittest.TestCase):
                   pod("x/new", "10.9.0.1", {}, metadata={"creationTimestamp": "2021-01-01T00:00:00Z"})]
         self.denied(from_b, "10.9.0.1", "x/a", pods=reused)
         self.denied(from_b, "10.9.0.1", "x/a", pods=reused[::-1])
+        reused[1]["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+        self.allowed(from_b, "10.9.0.1", "x/a", pods=reused)
+        self.allowed(from_b, "10.9.0.1", "x/a", pods=reused[::-1])
 
     def test_own_node_self_and_both_ends(self) -> None:
         nothing = [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
