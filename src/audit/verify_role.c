@@ -7,6 +7,7 @@
 #include "audit/verify_policy.h"
 #include "base/limits.h"
 
+enum { TESTS_MANY = 256 };
 static const enum ct_state states[] = {CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_INVALID, CT_UNTRACKED};
 
 // One end fixed: what belongs to it.
@@ -19,6 +20,7 @@ struct role {
     struct verify_partition parts;  // of the items, by all that can count
     uint32_t *cells;                // of the parts' first items
     uint32_t *apart;                // by part: local pods are not put together
+    uint32_t *single;               // by part: none is
     bool seen[256][2];              // examples kept, by protocol and verdict
 };
 
@@ -141,7 +143,15 @@ static int judge_ends(struct role *role, const struct verify_known *known, struc
         return -1;
     }
     bool settled = verify_policy_settled(work->space, known);
-    if (verify_partition_make(work->space, role->cells, role->parts.members.n, settled ? NULL : role->apart,
+    bool put_together = settled || work->tests.addresses[role->open].n < TESTS_MANY;
+    if (!put_together) {
+        // So many questions cost more to ask again than the classes that they could spare.
+        work->tests.addresses[role->open].n = 0;
+    }
+    if (verify_partition_make(work->space, role->cells, role->parts.members.n,
+                              settled        ? NULL
+                              : put_together ? role->apart
+                                             : role->single,
                               work->tests.addresses[role->open].v, work->tests.addresses[role->open].n, &classes,
                               work->err) < 0) {
         return -1;
@@ -182,7 +192,8 @@ static int judge_source_is_node(struct role *role, struct verify_known known, st
     return 0;
 }
 
-// The next value of those told apart, then one that stands for all others: `other`, or the next that is free.
+// The next value of those told apart, then one that stands for all others (256 and more): `other`, or the next that is
+// free, 0 last.
 static int next_value(const bool apart[256], int from, int other)
 {
     for (int value = from; value < 256; value++) {
@@ -191,8 +202,9 @@ static int next_value(const bool apart[256], int from, int other)
         }
     }
     for (int i = 0; from <= 256 && i < 256; i++) {
-        int value = (other + i) % 256;
-        if (!apart[value] && value != 0) {
+        // From other to 255, from 1 to other - 1, then 0.
+        int value = i == 255 ? 0 : (other + i - 1) % 255 + 1;
+        if (!apart[value]) {
             return value + 256;
         }
     }
@@ -211,9 +223,9 @@ static int judge_hop_limits(struct role *role, struct verify_known known, struct
     if (known.protocol == verify_icmp(work->space)) {
         verify_policy_hop_limits(work->space, known.icmp_type, hops->apart);
     }
-    // 0 is written for "not said" in a packet: no packet arrives with it.
-    hops->apart[0] = false;
-    for (int value = next_value(hops->apart, 0, HOP_LIMIT); value >= 0 && value < 512;
+    // 0 is written for "not said" in a packet, and no rule asks for it.
+    hops->apart[0] = true;
+    for (int value = next_value(hops->apart, 1, HOP_LIMIT); value >= 0;
          value = value < 256 ? next_value(hops->apart, value + 1, HOP_LIMIT) : -1) {
         hops->alone = value < 256;
         class->witness.hop_limit = (uint8_t)(value & 255);
@@ -321,6 +333,7 @@ static void role_done(struct role *role)
     verify_partition_free(&role->parts);
     free(role->cells);
     free(role->apart);
+    free(role->single);
 }
 
 static int answer_all(struct verify_work *work, enum verify_side side)
@@ -373,11 +386,13 @@ static int split_items(struct role *role, const struct verify_known *known)
     size_t n = role->parts.members.n;
     role->cells = calloc(n + 1, sizeof(*role->cells));
     role->apart = calloc(n + 1, sizeof(*role->apart));
-    if (!role->cells || !role->apart) {
+    role->single = calloc(n + 1, sizeof(*role->single));
+    if (!role->cells || !role->apart || !role->single) {
         return err_oom(work->err);
     }
     for (size_t i = 0; i < n; i++) {
         role->cells[i] = role->items[role->parts.members.v[i]];
+        role->single[i] = (uint32_t)i + 1;
         role->apart[i] = space->cells[role->cells[i]].local == VERIFY_REMOTE ? 0 : (uint32_t)i + 1;
     }
     return 0;

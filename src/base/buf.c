@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/buf.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +90,18 @@ void buf_printf(struct buf *buf, const char *fmt, ...)
 
 void buf_json_string(struct buf *buf, const char *text)
 {
+    size_t left = strlen(text);
     buf_putc(buf, '"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\') {
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++, left--) {
+        size_t length = utf8_length((const char *)p, left);
+        if (length == 0) {
+            // Not UTF-8: JSON has no other bytes (RFC 8259, 8.1), so the replacement character stands for it.
+            buf_puts(buf, "\\ufffd");
+        } else if (length > 1) {
+            buf_add(buf, p, length);
+            p += length - 1;
+            left -= length - 1;
+        } else if (*p == '"' || *p == '\\') {
             buf_putc(buf, '\\');
             buf_putc(buf, (char)*p);
         } else if (*p == '\n') {

@@ -7,7 +7,14 @@
 #include "model/object.h"
 #include "ruleset/render.h"
 
-enum { DEPTH_MAX = 64, HOP_LIMIT_DEFAULT = 64, ICMP_V4 = 1, ICMP_V6 = 58, ICMP_V4_ANY = 255 };
+enum {
+    DEPTH_MAX = 64,
+    STEPS_MAX = 10 * 1000 * 1000,
+    HOP_LIMIT_DEFAULT = 64,
+    ICMP_V4 = 1,
+    ICMP_V6 = 58,
+    ICMP_V4_ANY = 255
+};
 
 // A place in a chain. `path` counts the chains entered on the way here and not left again: more of them than the table
 // has chains means that one is entered from within itself.
@@ -25,6 +32,7 @@ struct walk {
     enum family family;
     struct frame stack[DEPTH_MAX];
     size_t depth;
+    size_t steps;
     struct frame here;
     struct buf *trace;
     struct err *err;
@@ -293,6 +301,10 @@ static int run(struct walk *walk, const struct hook *hook, enum simulate_verdict
     for (;;) {
         int result = STEP_ON;
         if (walk->here.next < walk->here.n_rules) {
+            // Chains that jump twice to the next double with each: a kernel would hang as well.
+            if (++walk->steps > STEPS_MAX) {
+                return err_set(walk->err, ERR_LIMIT, 0, "a packet meets more than %d rules", STEPS_MAX);
+            }
             result = step(walk, ret);
         } else if (walk->here.rules == &hook->rule) {
             return STEP_ON;
@@ -329,6 +341,7 @@ int simulate_packet(const struct ruleset *ruleset, const struct packet *packet, 
     walk.table = &ruleset->tables[walk.family];
     walk.packet = packet;
     walk.trace = trace;
+    walk.steps = 0;
     walk.err = err;
     const char *builtin = builtin_of(packet->arrival);
     enum simulate_verdict verdict = SIMULATE_PASS;

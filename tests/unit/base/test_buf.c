@@ -84,6 +84,17 @@ static void test_json_string_escapes(void **state)
     assert_string_equal(buf.data, "\"a\\\"b\\\\c\\n\\t\\u0001\\u007f\xc3\xa9\"");
 }
 
+// Bytes that are no UTF-8 (a comment of somebody's rule) must not make the whole answer unreadable.
+static void test_json_string_of_other_bytes(void **state)
+{
+    (void)state;
+    BUF_CLEANUP struct buf buf = {0};
+    buf_json_string(&buf, "a\xff"
+                          "b\xc3"
+                          "c\xe2\x82");
+    assert_string_equal(buf.data, "\"a\\ufffdb\\ufffdc\\ufffd\\ufffd\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +104,7 @@ int main(void)
         cmocka_unit_test(test_printf_beyond_maximum),
         cmocka_unit_test(test_take_of_nothing_is_empty_text),
         cmocka_unit_test(test_json_string_escapes),
+        cmocka_unit_test(test_json_string_of_other_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,6 +406,27 @@ static void test_depth(void **state)
     assert_int_equal(verdict_of(twice, &packet), SIMULATE_PASS);
 }
 
+// Each of 60 chains jumps twice to the next: an error instead of 2^60 rules.
+static void test_steps(void **state)
+{
+    (void)state;
+    struct buf BUF_CLEANUP text = {0};
+    buf_puts(&text, "*filter\n");
+    for (int i = 10; i < 70; i++) {
+        buf_printf(&text, ":NETPOL-%d - [0:0]\n", i);
+    }
+    for (int i = 10; i < 69; i++) {
+        buf_printf(&text, "-A NETPOL-%d -j NETPOL-%d\n-A NETPOL-%d -j NETPOL-%d\n", i, i + 1, i, i + 1);
+    }
+    buf_puts(&text, "-I FORWARD 1 -j NETPOL-10\nCOMMIT\n");
+    CLEANUP(ruleset_free) struct ruleset *ruleset = ruleset_of(text.data);
+    const struct packet packet = packet_of("10.0.0.1", "10.0.0.2", PROTOCOL_TCP, 80);
+    enum simulate_verdict verdict;
+    struct err err = {0};
+    assert_int_equal(simulate_packet(ruleset, &packet, &verdict, NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_not_loadable),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
