@@ -119,6 +119,14 @@ static void summarise(const struct pass *pass, const char *result, struct buf *o
     }
 }
 
+static void say_leftovers(const struct leftovers *pinned, struct buf *out)
+{
+    if (pinned->n) {
+        buf_printf(out, "; %zu leftover%s kept, which rules of other programs use: %s", pinned->n,
+                   pinned->n == 1 ? "" : "s", pinned->names);
+    }
+}
+
 static int check_bridges(const struct pass *pass, struct err *err)
 {
     BUF_CLEANUP struct buf text = {0};
@@ -201,6 +209,7 @@ static int write_pass(struct pass *pass, struct buf *out, struct err *err)
                    report.members_added, report.members_removed, report.chains_created + report.chains_rewritten,
                    report.chains_deleted, report.hooks_written, (double)(num_now_ns() - start) / 1e6);
     }
+    say_leftovers(&report.pinned, out);
     buf_putc(out, '\n');
     return wrote && !first ? pass->config->drift_exit_code : EXIT_OK;
 }
@@ -259,6 +268,12 @@ int once_cleanup(const struct agent_config *config, struct buf *out, struct err 
     }
     buf_printf(out, "netpold: removed %zu jumps, %zu chains, %zu sets\n", report.hooks_written, report.chains_deleted,
                report.sets_destroyed);
+    if (report.pinned.n) {
+        (void)err_set(err, ERR_RETRY, 0,
+                      "rules of other programs use what is left: %s; remove those rules, then clean up again",
+                      report.pinned.names);
+        return exit_code(err);
+    }
     return EXIT_OK;
 }
 

@@ -27,6 +27,7 @@ struct sync {
     struct ruleset *want;  // of the last successful apply; NULL before the first
     bool known;            // the kernel's sets hold exactly want; else they must be read back
     struct compile_stats stats;
+    struct leftovers pinned;
     bool source_synced;
     char source_why[512];
     bool synced;
@@ -91,7 +92,7 @@ void sync_free(struct sync *sync)
 }
 
 // Apply at once when idle; under load not before the interval is over. A change does not wait for the back-off of what
-// failed before it: that may be a leftover only, and the change may be what closes a pod.
+// failed before it: it may be what closes a pod.
 static void schedule(struct sync *sync)
 {
     if (loop_armed(sync->apply_timer) && !sync->backing_off) {
@@ -330,6 +331,26 @@ static void count_writes(struct sync *sync, const struct apply_report *report)
     metrics_add(metrics, METRIC_SET_MEMBER_CHANGES, "remove", NULL, (double)report->members_removed);
 }
 
+// complete: the kernel's sets were read back. Else only what has just come to be in the way is known.
+static void note_leftovers(struct sync *sync, const struct leftovers *pinned, bool complete)
+{
+    if (!complete && pinned->n <= sync->pinned.n) {
+        return;
+    }
+    bool same = pinned->n == sync->pinned.n && strcmp(pinned->names, sync->pinned.names) == 0;
+    sync->pinned = *pinned;
+    metrics_set(sync->config.metrics, METRIC_LEFTOVERS, NULL, NULL, (double)pinned->n);
+    if (same) {
+        return;
+    }
+    if (pinned->n == 0) {
+        log_event(LOG_LEVEL_INFO, "leftovers-gone", "count=0");
+        return;
+    }
+    log_event(LOG_LEVEL_WARN, "leftovers-pinned", "count=%zu names=%s effect=%s", pinned->n, log_quote(pinned->names),
+              log_quote("not needed any more; rules of other programs use them, so they stay until those are gone"));
+}
+
 static void say_unenforceable(struct sync *sync, size_t before)
 {
     if (sync->stats.unenforceable == before) {
@@ -445,12 +466,14 @@ static bool apply_change(struct sync *sync)
         return true;
     }
     struct apply_report report = {0};
-    if (backend_apply(sync->config.ops, sync->backend, sync->known ? sync->want : NULL, want, &report, &err) < 0) {
+    bool known = sync->known;
+    if (backend_apply(sync->config.ops, sync->backend, known ? sync->want : NULL, want, &report, &err) < 0) {
         sync->known = false;
         count_writes(sync, &report);
         fail(sync, "apply", &err);
         return false;
     }
+    note_leftovers(sync, &report.pinned, !known);
     use_applied(sync, TAKE(want), &report, start);
     return true;
 }
@@ -479,6 +502,7 @@ static bool verify_kernel(struct sync *sync)
         return false;
     }
     count_writes(sync, &report);
+    note_leftovers(sync, &report.pinned, true);
     if (!sync->known) {
         // After a failed write: what differed may be our own doing.
         sync->known = true;

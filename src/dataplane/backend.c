@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/backend.h"
 
+#include <errno.h>
+
 #include "dataplane/interim.h"
 
 static const struct backend_ops *const backends[] = {&backend_legacy, &backend_memory};
@@ -30,10 +32,11 @@ static void report_add(struct apply_report *sum, const struct apply_report *more
     sum->hooks_written += more->hooks_written;
     sum->commits += more->commits;
     sum->writes += more->writes;
+    sum->pinned = more->pinned;  // the last step tries all of them again
 }
 
-int backend_apply(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
-                  const struct ruleset *want, struct apply_report *ret, struct err *err)
+static int apply_steps(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
+                       const struct ruleset *want, struct apply_report *ret, struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *read = NULL;
     CLEANUP(ruleset_free) struct ruleset *first = NULL;
@@ -56,4 +59,22 @@ int backend_apply(const struct backend_ops *ops, struct backend *backend, const 
     }
     *ret = sum;
     return 0;
+}
+
+int backend_apply(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
+                  const struct ruleset *want, struct apply_report *ret, struct err *err)
+{
+    struct err why = {0};
+    if (apply_steps(ops, backend, have, want, ret, &why) == 0) {
+        return 0;
+    }
+    // A set stands that was thought to be gone (a leftover that is needed again), or the other way round.
+    bool stale = why.kind == ERR_NOT_FOUND || (why.kind == ERR_RETRY && why.num == EEXIST);
+    if (have && stale) {
+        return apply_steps(ops, backend, NULL, want, ret, err);
+    }
+    if (err) {
+        *err = why;
+    }
+    return -1;
 }

@@ -30,12 +30,21 @@ struct backend_options {
     unsigned lock_wait_ms;  // 0: 5000
 };
 
+// What is not needed any more and stays, since a rule of another program uses it: a set that it matches, an emptied
+// chain that it jumps to. Everything wanted is in force all the same, and the next apply that reads the kernel back
+// tries again.
+struct leftovers {
+    size_t n;
+    char names[256];  // "set NP4-X, chain NETPOL-Y (a rule of FOREIGN jumps to it)"; the first few of many
+};
+
 struct apply_report {
     size_t sets_created, sets_destroyed, members_added, members_removed;
     size_t chains_created, chains_rewritten, chains_deleted;
     size_t hooks_written;  // jumps put (back) in place, duplicates removed included
     size_t commits;        // table commits, all families
-    size_t writes;         // kernel writes in all; 0: nothing differed
+    size_t writes;         // kernel writes in all; 0: nothing differed, or nothing but leftovers
+    struct leftovers pinned;
 };
 
 struct backend_ops {
@@ -52,7 +61,7 @@ struct backend_ops {
     // kernel does not speak at all (ipv6.disable=1) is left out: it has no packets.
     int (*apply)(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
                  struct apply_report *ret, struct err *err);
-    // Remove everything of ours: jumps, chains, sets.
+    // Remove everything of ours: jumps, chains, sets. What others use stays: report.pinned.
     int (*purge)(struct backend *backend, struct apply_report *ret, struct err *err);
     void (*close)(struct backend *backend);
 };
@@ -61,7 +70,8 @@ struct backend {
 };
 
 // ops->apply, in steps where one step would mix old and new (interim.h): no packet that both have and want deny passes,
-// nor does a kill between two writes open one. have NULL: the kernel is read. Use this for every change; ops->apply
+// nor does a kill between two writes open one. have NULL: the kernel is read; so it is when it turns out that its sets
+// are not those of have. Use this for every change; ops->apply
 // alone is for verifying what is in force already.
 NODISCARD int backend_apply(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
                             const struct ruleset *want, struct apply_report *ret, struct err *err);

@@ -6,13 +6,14 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/map.h"
 #include "netlink/netlink.h"
 #include "netlink/netlink_attr.h"
 
-enum { NAME = 128, HOOK_ATTRS = NFTA_HOOK_PRIORITY + 1 };
+enum { NAME = 256, KEY = 2 * NAME + 8, HOOK_ATTRS = NFTA_HOOK_PRIORITY + 1 };
 
 struct nft_chain {
     uint8_t family;
@@ -20,23 +21,26 @@ struct nft_chain {
     char name[NAME];
     uint32_t hook;
     int32_t priority;
-    bool drops;  // by policy
+    bool drops;       // by policy
+    bool translates;  // of type nat
 };
 
 struct nft_reader {
     VEC(struct nft_chain) chains;
-    struct map *rules;  // "family table chain" → how many
+    struct map *rules;     // "family table chain" → how many
+    struct map *droppers;  // "family table " → one of its rules drops
 };
 
 static void cleanup_nft_reader(struct nft_reader *reader)
 {
     vec_free(&reader->chains);
     map_free(reader->rules);
+    map_free(reader->droppers);
 }
 
-static void chain_key(uint8_t family, const char *table, const char *chain, char ret[2 * NAME + 8])
+static void chain_key(uint8_t family, const char *table, const char *chain, char ret[KEY])
 {
-    (void)snprintf(ret, 2 * NAME + 8, "%u %s %s", family, table, chain);
+    (void)snprintf(ret, KEY, "%u %s %s", family, table, chain);
 }
 
 static int read_chain(const struct netlink_reply *reply, void *arg, struct err *err)
@@ -62,17 +66,54 @@ static int read_chain(const struct netlink_reply *reply, void *arg, struct err *
     (void)netlink_attr_be32(&attr[NFTA_CHAIN_POLICY], &policy);
     chain.priority = (int32_t)priority;
     chain.drops = policy == NF_DROP;
+    char type[16] = "";
+    chain.translates = netlink_attr_text(&attr[NFTA_CHAIN_TYPE], type, sizeof(type)) && strcmp(type, "nat") == 0;
     return vec_push(&reader->chains, chain) < 0 ? err_oom(err) : 0;
+}
+
+// An immediate verdict that ends the packet or hands it to a program.
+static bool is_end(const struct netlink_attr *data)
+{
+    struct netlink_attr immediate[NFTA_IMMEDIATE_DATA + 1];
+    struct netlink_attr value[NFTA_DATA_VERDICT + 1];
+    struct netlink_attr verdict[NFTA_VERDICT_CODE + 1];
+    uint32_t code = NF_ACCEPT;
+    netlink_attr_parse(data->data, data->len, immediate, ARRAY_SIZE(immediate));
+    netlink_attr_parse(immediate[NFTA_IMMEDIATE_DATA].data, immediate[NFTA_IMMEDIATE_DATA].len, value,
+                       ARRAY_SIZE(value));
+    netlink_attr_parse(value[NFTA_DATA_VERDICT].data, value[NFTA_DATA_VERDICT].len, verdict, ARRAY_SIZE(verdict));
+    return netlink_attr_be32(&verdict[NFTA_VERDICT_CODE], &code) &&
+           (code == NF_DROP || (code & NF_VERDICT_MASK) == NF_QUEUE);
+}
+
+static bool drops(const struct netlink_attr *expressions)
+{
+    size_t at = 0;
+    uint16_t type = 0;
+    struct netlink_attr element = {0};
+    while (netlink_attr_next(expressions->data, expressions->len, &at, &type, &element)) {
+        struct netlink_attr part[NFTA_EXPR_DATA + 1];
+        char name[16] = "";
+        netlink_attr_parse(element.data, element.len, part, ARRAY_SIZE(part));
+        if (!netlink_attr_text(&part[NFTA_EXPR_NAME], name, sizeof(name))) {
+            continue;
+        }
+        if (strcmp(name, "reject") == 0 || strcmp(name, "queue") == 0 ||
+            (strcmp(name, "immediate") == 0 && is_end(&part[NFTA_EXPR_DATA]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int read_rule(const struct netlink_reply *reply, void *arg, struct err *err)
 {
     struct nft_reader *reader = arg;
     const struct nfgenmsg *header = reply->payload;
-    struct netlink_attr attr[NFTA_RULE_CHAIN + 1];
+    struct netlink_attr attr[NFTA_RULE_EXPRESSIONS + 1];
     char table[NAME];
     char chain[NAME];
-    char key[2 * NAME + 8];
+    char key[KEY];
     if (reply->type != ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWRULE) || reply->len < sizeof(*header)) {
         return 0;
     }
@@ -80,6 +121,12 @@ static int read_rule(const struct netlink_reply *reply, void *arg, struct err *e
     if (!netlink_attr_text(&attr[NFTA_RULE_TABLE], table, sizeof(table)) ||
         !netlink_attr_text(&attr[NFTA_RULE_CHAIN], chain, sizeof(chain))) {
         return 0;
+    }
+    if (drops(&attr[NFTA_RULE_EXPRESSIONS])) {
+        chain_key(header->nfgen_family, table, "", key);
+        if (map_put_str(reader->droppers, key, reader, NULL) < 0) {
+            return err_oom(err);
+        }
     }
     chain_key(header->nfgen_family, table, chain, key);
     uintptr_t n = (uintptr_t)map_get_str(reader->rules, key);
@@ -97,10 +144,21 @@ static int dump(struct netlink *netlink, uint16_t message,
     netlink_batch_message(&batch, (uint16_t)((NFNL_SUBSYS_NFTABLES << 8) | message), NLM_F_DUMP, &header,
                           sizeof(header));
     int code = netlink_request(netlink, &batch, &handler, err);
-    if (code == EPERM || code == EACCES) {
+    switch (code) {
+    case 0:
+    case -1:
+        return code;
+    case EINVAL:  // of nfnetlink, when nothing serves the subsystem
+    case EOPNOTSUPP:
+        return 0;
+    case EPERM:
+    case EACCES:
         return err_set(err, ERR_DENIED, code, "read nf_tables: CAP_NET_ADMIN is missing");
+    case EINTR:
+    case EAGAIN:
+        return err_set(err, ERR_RETRY, code, "nf_tables changed while it was read");
     }
-    return code < 0 ? -1 : 0;
+    return err_set(err, ERR_SYSTEM, code, "read nf_tables: %s", strerror(code));
 }
 
 static const char *family_text(uint8_t family)
@@ -135,7 +193,7 @@ static const char *hook_text(const struct nft_chain *chain)
     if (chain->family == NFPROTO_NETDEV) {
         return chain->hook == NF_NETDEV_INGRESS ? "ingress" : NULL;
     }
-    if (chain->hook == NF_INET_INGRESS) {
+    if (chain->family == NFPROTO_INET && chain->hook == NF_INET_INGRESS) {
         return "ingress";
     }
     bool filters = chain->hook != NF_INET_PRE_ROUTING && chain->family != NFPROTO_BRIDGE;
@@ -146,13 +204,16 @@ static const char *hook_text(const struct nft_chain *chain)
 static int note_chain(const struct nft_reader *reader, const struct nft_chain *chain, struct findings *to,
                       struct err *err)
 {
-    char key[2 * NAME + 8];
+    char key[KEY];
     char where[FINDING_WHERE];
     char what[FINDING_WHAT];
     const char *hook = hook_text(chain);
     chain_key(chain->family, chain->table, chain->name, key);
     size_t rules = (uintptr_t)map_get_str(reader->rules, key);
-    if (!hook || (rules == 0 && !chain->drops)) {
+    chain_key(chain->family, chain->table, "", key);
+    // Our rules are asked about translated packets: a translation is nothing that comes before them.
+    bool tame = chain->translates && !chain->drops && !map_get_str(reader->droppers, key);
+    if (!hook || tame || (rules == 0 && !chain->drops)) {
         return 0;
     }
     (void)snprintf(where, sizeof(where), "nf_tables %s %.32s %.32s", family_text(chain->family), chain->table,
@@ -164,9 +225,9 @@ static int note_chain(const struct nft_reader *reader, const struct nft_chain *c
 
 int live_nft_read(struct findings *to, struct err *err)
 {
-    __attribute__((cleanup(cleanup_nft_reader))) struct nft_reader reader = {.rules = map_new()};
+    __attribute__((cleanup(cleanup_nft_reader))) struct nft_reader reader = {.rules = map_new(), .droppers = map_new()};
     CLEANUP(netlink_close) struct netlink *netlink = NULL;
-    if (!reader.rules) {
+    if (!reader.rules || !reader.droppers) {
         return err_oom(err);
     }
     if (netlink_open(NETLINK_BUS_NETFILTER, &netlink, err) < 0 ||

@@ -6,5 +6,6 @@
 #include "ruleset/findings.h"
 
 // Adds one finding a base chain on prerouting, input, forward, output or ingress that holds rules or drops by policy,
-// and does not run behind the filter table's priority. A kernel without nf_tables has none.
+// but for those behind the filter table's priority on input, forward and output, and for chains that translate
+// addresses in tables where no rule drops. A kernel without nf_tables has none. ERR_RETRY when it changed meanwhile.
 NODISCARD int live_nft_read(struct findings *to, struct err *err);

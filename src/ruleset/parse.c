@@ -1,54 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lines are collected flat (each rule and member with the number of its chain or set) and dealt out at the end, so that
-// the order of lines does not matter.
+// Lines are collected flat (parse_lines.h) and dealt out at the end, so that their order does not matter.
 #include "ruleset/parse.h"
 
 #include "base/limits.h"
 #include "base/map.h"
 #include "ruleset/parse_foreign.h"
+#include "ruleset/parse_lines.h"
 #include "ruleset/parse_rule.h"
 #include "ruleset/parse_value.h"
 #include "ruleset/parse_words.h"
 #include "ruleset/render.h"
 
-struct rule_line {
-    size_t chain;
-    unsigned line;
-    struct parsed_rule parsed;
-};
-
-struct member_line {
-    size_t set;
-    unsigned line;
-    struct set_member member;
-};
-
-struct hook_line {
-    unsigned line;
-    const char *builtin;
-    struct parsed_rule parsed;
-};
-
-struct family_lines {
-    VEC(struct chain) chains;  // names; rules are dealt out at the end
-    VEC(struct set) sets;      // names and types
-    VEC(struct rule_line) rules;
-    VEC(struct member_line) members;
-    VEC(struct hook_line) hooks;
-    struct map *chain_index;  // name → index + 1, as a pointer
-    struct map *set_index;
-};
-
 enum table_state { TABLE_NONE, TABLE_FILTER, TABLE_FOREIGN };
 
 struct parser {
-    struct family_lines families[FAMILY_COUNT];
+    struct parse_lines families[FAMILY_COUNT];
     struct ruleset *ruleset;
     struct parse_words words;
     enum family family;  // of the next or present table
     enum table_state table;
     unsigned line;
+    const char *line_text;
+    size_t line_len;
     struct parse_foreign foreign;
     struct err *err;
 };
@@ -56,14 +30,7 @@ struct parser {
 static void parser_deinit(struct parser *parser)
 {
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        struct family_lines *lines = &parser->families[i];
-        vec_free(&lines->chains);
-        vec_free(&lines->sets);
-        vec_free(&lines->rules);
-        vec_free(&lines->members);
-        vec_free(&lines->hooks);
-        map_free(lines->chain_index);
-        map_free(lines->set_index);
+        parse_lines_free(&parser->families[i]);
     }
     parse_foreign_deinit(&parser->foreign);
     parse_words_free(&parser->words);
@@ -179,7 +146,7 @@ static int parse_create(struct parser *parser)
     if (check_create_options(parser, family) < 0) {
         return -1;
     }
-    struct family_lines *lines = &parser->families[family];
+    struct parse_lines *lines = &parser->families[family];
     if (map_get_str(lines->set_index, words->v[1])) {
         return err_set(parser->err, ERR_INPUT, 0, "create %s: the set was created before", words->v[1]);
     }
@@ -201,12 +168,12 @@ static int parse_add(struct parser *parser)
     if (!set_family(words->v[1], &family)) {
         return 0;
     }
-    struct family_lines *lines = &parser->families[family];
+    struct parse_lines *lines = &parser->families[family];
     uintptr_t index = (uintptr_t)map_get_str(lines->set_index, words->v[1]);
     if (!index) {
         return err_set(parser->err, ERR_INPUT, 0, "add %s: no such set was created", words->v[1]);
     }
-    struct member_line member = {.set = index - 1, .line = parser->line};
+    struct parse_member_line member = {.set = index - 1, .line = parser->line};
     if (parse_member(words->v + 2, words->n - 2, family, lines->sets.v[index - 1].type, &member.member, parser->err) <
         0) {
         return -1;
@@ -219,7 +186,7 @@ static int parse_add(struct parser *parser)
 
 static int add_chain(struct parser *parser, const char *name)
 {
-    struct family_lines *lines = &parser->families[parser->family];
+    struct parse_lines *lines = &parser->families[parser->family];
     if (strlen(name) > LIMIT_CHAIN_NAME) {
         return err_set(parser->err, ERR_LIMIT, 0, "chain %s: a name longer than %d", name, LIMIT_CHAIN_NAME);
     }
@@ -243,12 +210,12 @@ static int parse_chain_line(struct parser *parser)
 
 static int parse_chain_rule(struct parser *parser, const char *const *args, size_t n_args, const char *chain)
 {
-    struct family_lines *lines = &parser->families[parser->family];
+    struct parse_lines *lines = &parser->families[parser->family];
     uintptr_t index = (uintptr_t)map_get_str(lines->chain_index, chain);
     if (!index) {
         return err_set(parser->err, ERR_INPUT, 0, "-A %s: no such chain was declared", chain);
     }
-    struct rule_line rule = {.chain = index - 1, .line = parser->line};
+    struct parse_rule_line rule = {.chain = index - 1, .line = parser->line};
     if (parse_rule(args, n_args, parser->family, &parser->ruleset->arena, &rule.parsed, parser->err) < 0) {
         return -1;
     }
@@ -268,7 +235,7 @@ static bool leads_to_us(const char *const *args, size_t n_args)
 
 // Where among all hooks the one goes that shall be at `position` (1-based) in its built-in chain; the end when the
 // chain has fewer.
-static size_t hook_place(const struct family_lines *lines, const char *builtin, size_t position)
+static size_t hook_place(const struct parse_lines *lines, const char *builtin, size_t position)
 {
     for (size_t i = 0; i < lines->hooks.n; i++) {
         if (strcmp(lines->hooks.v[i].builtin, builtin) == 0 && --position == 0) {
@@ -278,9 +245,18 @@ static size_t hook_place(const struct family_lines *lines, const char *builtin, 
     return lines->hooks.n;
 }
 
-static int add_hook(struct parser *parser, const struct hook_line *hook, size_t position)
+static size_t count_hooks(const struct parse_lines *lines, const char *builtin)
 {
-    struct family_lines *lines = &parser->families[parser->family];
+    size_t n = 0;
+    for (size_t i = 0; i < lines->hooks.n; i++) {
+        n += strcmp(lines->hooks.v[i].builtin, builtin) == 0;
+    }
+    return n;
+}
+
+static int add_hook(struct parser *parser, const struct parse_hook_line *hook, size_t position)
+{
+    struct parse_lines *lines = &parser->families[parser->family];
     size_t place = position ? hook_place(lines, hook->builtin, position) : lines->hooks.n;
     if (vec_push(&lines->hooks, *hook) < 0) {
         return err_oom(parser->err);
@@ -292,14 +268,21 @@ static int add_hook(struct parser *parser, const struct hook_line *hook, size_t 
     return 0;
 }
 
+// The present line is none of ours.
+static int pass_foreign_line(struct parser *parser)
+{
+    return parse_foreign_line(&parser->foreign, parser->family, parser->line, parser->line_text, parser->line_len,
+                              parser->err);
+}
+
 // A rule of a built-in chain: ours when it leads to one of our chains. position 0 appends.
 static int parse_builtin_rule(struct parser *parser, const char *const *args, size_t n_args, const char *builtin,
                               size_t position)
 {
     if (!leads_to_us(args, n_args)) {
-        return 0;
+        return pass_foreign_line(parser);
     }
-    struct hook_line hook = {.line = parser->line, .builtin = keep_text(parser, builtin)};
+    struct parse_hook_line hook = {.line = parser->line, .builtin = keep_text(parser, builtin)};
     if (!hook.builtin) {
         return err_oom(parser->err);
     }
@@ -307,8 +290,8 @@ static int parse_builtin_rule(struct parser *parser, const char *const *args, si
         return -1;
     }
     // -I puts ours ahead of what stands there.
-    if (position == 0 && parse_foreign_hook(&parser->foreign, parser->family, builtin, parser->err) < 0) {
-        return -1;
+    if (position == 0 || position > count_hooks(&parser->families[parser->family], builtin) + 1) {
+        parse_foreign_hook(&parser->foreign, parser->family, builtin);
     }
     return add_hook(parser, &hook, position);
 }
@@ -341,7 +324,7 @@ static int parse_rule_line(struct parser *parser)
         return parse_builtin_rule(parser, args, n_args, chain, position);
     }
     if (!starts_with(chain, RULESET_CHAIN_PREFIX)) {
-        return 0;
+        return pass_foreign_line(parser);
     }
     return insert ? err_set(parser->err, ERR_INPUT, 0, "-I %s: not a command that our text uses", chain)
                   : parse_chain_rule(parser, args, n_args, chain);
@@ -407,8 +390,10 @@ static int parse_line(struct parser *parser, const char *line, size_t len)
         read_marker(parser, comment);
         return 0;
     }
+    parser->line_text = line;
+    parser->line_len = len;
     if (is_foreign_line(parser, line, len)) {
-        return parse_foreign_line(&parser->foreign, parser->family, parser->line, line, len, parser->err);
+        return pass_foreign_line(parser);
     }
     if (parse_words_split(&parser->words, line, len, parser->err) < 0) {
         return -1;
@@ -419,7 +404,7 @@ static int parse_line(struct parser *parser, const char *line, size_t len)
     return parser->table == TABLE_NONE ? parse_top_line(parser) : parse_table_line(parser);
 }
 
-static int parse_lines(struct parser *parser, const char *text, size_t len)
+static int parse_all(struct parser *parser, const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
         const char *end = memchr(text + at, '\n', len - at);
@@ -437,125 +422,6 @@ static int parse_lines(struct parser *parser, const char *text, size_t len)
     return 0;
 }
 
-// ---- dealing out
-// -----------------------------------------------------------------------------------------------------
-
-static int chain_compare(const void *a, const void *b)
-{
-    return strcmp(((const struct chain *)a)->name, ((const struct chain *)b)->name);
-}
-
-static int set_compare(const void *a, const void *b)
-{
-    return strcmp(((const struct set *)a)->name, ((const struct set *)b)->name);
-}
-
-static int member_line_compare(const void *a, const void *b)
-{
-    const struct member_line *x = a;
-    const struct member_line *y = b;
-    if (x->set != y->set) {
-        return x->set < y->set ? -1 : 1;
-    }
-    int order = set_member_compare(&x->member, &y->member);
-    return order ? order : (x->line > y->line) - (x->line < y->line);
-}
-
-static int check_dimensions(const struct table *table, const struct parsed_rule *parsed, unsigned line, struct err *err)
-{
-    const struct set *set = parsed->rule.set ? table_set(table, parsed->rule.set) : NULL;
-    if (set && set_type_dimensions(set->type) != parsed->set_dimensions) {
-        err_set(err, ERR_INPUT, 0, "--match-set %s: a set of type %s is not matched in %u dimension%s", set->name,
-                set_type_name(set->type), parsed->set_dimensions, parsed->set_dimensions == 1 ? "" : "s");
-        return err_at_object(err, "line %u", line);
-    }
-    return 0;
-}
-
-static int deal_sets(struct family_lines *lines, struct arena *arena, struct table *table, struct err *err)
-{
-    struct set_member *members = arena_alloc(arena, lines->members.n * sizeof(*members));
-    struct set *sets = arena_alloc(arena, lines->sets.n * sizeof(*sets));
-    if (!members || !sets) {
-        return err_oom(err);
-    }
-    if (lines->members.n) {
-        qsort(lines->members.v, lines->members.n, sizeof(*lines->members.v), member_line_compare);
-    }
-    for (size_t i = 0; i < lines->members.n; i++) {
-        const struct member_line *line = &lines->members.v[i];
-        const struct member_line *before = i ? line - 1 : NULL;
-        struct set *set = &lines->sets.v[line->set];
-        // The kernel holds one element of a prefix, whatever its flag.
-        if (before && before->set == line->set && set_member_same_key(&before->member, &line->member)) {
-            err_set(err, ERR_INPUT, 0, "set %s has the element twice", set->name);
-            return err_at_object(err, "line %u", line->line > before->line ? line->line : before->line);
-        }
-        members[i] = line->member;
-        if (set->n_members++ == 0) {
-            set->members = &members[i];
-        }
-    }
-    if (lines->sets.n) {
-        memcpy(sets, lines->sets.v, lines->sets.n * sizeof(*sets));
-        qsort(sets, lines->sets.n, sizeof(*sets), set_compare);
-    }
-    table->sets = sets;
-    table->n_sets = lines->sets.n;
-    return 0;
-}
-
-// Rules keep their order within each chain: count, give each chain its part of one array, fill.
-static int deal_chains(struct family_lines *lines, struct arena *arena, struct table *table, struct err *err)
-{
-    struct rule *rules = arena_alloc(arena, lines->rules.n * sizeof(*rules));
-    struct chain *chains = arena_alloc(arena, lines->chains.n * sizeof(*chains));
-    CLEANUP(free) struct rule **next = calloc(lines->chains.n + 1, sizeof(struct rule *));
-    if (!rules || !chains || !next) {
-        return err_oom(err);
-    }
-    for (size_t i = 0; i < lines->rules.n; i++) {
-        lines->chains.v[lines->rules.v[i].chain].n_rules++;
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < lines->chains.n; i++) {
-        chains[i] = lines->chains.v[i];
-        chains[i].rules = next[i] = rules + used;
-        used += chains[i].n_rules;
-    }
-    for (size_t i = 0; i < lines->rules.n; i++) {
-        const struct rule_line *line = &lines->rules.v[i];
-        if (check_dimensions(table, &line->parsed, line->line, err) < 0) {
-            return -1;
-        }
-        *next[line->chain]++ = line->parsed.rule;
-    }
-    if (lines->chains.n) {
-        qsort(chains, lines->chains.n, sizeof(*chains), chain_compare);
-    }
-    table->chains = chains;
-    table->n_chains = lines->chains.n;
-    return 0;
-}
-
-static int deal_hooks(struct family_lines *lines, struct arena *arena, struct table *table, struct err *err)
-{
-    struct hook *hooks = arena_alloc(arena, lines->hooks.n * sizeof(*hooks));
-    if (!hooks) {
-        return err_oom(err);
-    }
-    for (size_t i = 0; i < lines->hooks.n; i++) {
-        const struct hook_line *line = &lines->hooks.v[i];
-        if (check_dimensions(table, &line->parsed, line->line, err) < 0) {
-            return -1;
-        }
-        hooks[i] = (struct hook){.builtin = line->builtin, .rule = line->parsed.rule};
-    }
-    table->hooks = hooks;
-    table->n_hooks = lines->hooks.n;
-    return 0;
-}
-
 int parse_restore(const char *text, size_t len, struct ruleset **ret, struct err *err)
 {
     return parse_restore_foreign(text, len, ret, NULL, err);
@@ -563,19 +429,18 @@ int parse_restore(const char *text, size_t len, struct ruleset **ret, struct err
 
 int parse_restore_foreign(const char *text, size_t len, struct ruleset **ret, struct findings *foreign, struct err *err)
 {
-    __attribute__((cleanup(parser_deinit))) struct parser parser = {.foreign.to = foreign};
-    if (parser_init(&parser, err) < 0 || parse_lines(&parser, text, len) < 0) {
+    __attribute__((cleanup(parser_deinit))) struct parser parser = {0};
+    if ((foreign && foreign_new(&parser.foreign.foreign, err) < 0) || parser_init(&parser, err) < 0 ||
+        parse_all(&parser, text, len) < 0) {
         return -1;
     }
-    struct arena *arena = &parser.ruleset->arena;
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        struct table *table = &parser.ruleset->tables[i];
-        // Sets first: rules are checked against them.
-        if (deal_sets(&parser.families[i], arena, table, err) < 0 ||
-            deal_chains(&parser.families[i], arena, table, err) < 0 ||
-            deal_hooks(&parser.families[i], arena, table, err) < 0) {
+        if (parse_lines_deal(&parser.families[i], &parser.ruleset->arena, &parser.ruleset->tables[i], err) < 0) {
             return -1;
         }
+    }
+    if (foreign && foreign_judge(parser.foreign.foreign, foreign, err) < 0) {
+        return -1;
     }
     *ret = TAKE(parser.ruleset);
     return 0;

@@ -16,7 +16,7 @@
 // COMMIT is an error (ERR_INPUT, object "line N"). A rule may name a chain or a set that the text does not hold.
 // hashsize and maxelem are not kept, and neither is set.describe, which the text does not say.
 NODISCARD int parse_restore(const char *text, size_t len, struct ruleset **ret, struct err *err);
-// The same; foreign (may be NULL) gets the rules of others that are asked before ours: those ahead of our jump in the
-// filter table's FORWARD, INPUT and OUTPUT, and those of the raw and mangle tables that have a target.
+// The same; foreign (may be NULL) gets the rules of others that are asked before ours and can change a verdict
+// (foreign.h). What render_restore writes has none. Words of others that cannot be told apart are no error.
 NODISCARD int parse_restore_foreign(const char *text, size_t len, struct ruleset **ret, struct findings *foreign,
                                     struct err *err);

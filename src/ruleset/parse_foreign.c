@@ -3,15 +3,10 @@
 
 #include <stdio.h>
 
-static const char *const builtins[PARSE_BUILTINS] = {"FORWARD", "INPUT", "OUTPUT"};
-
 void parse_foreign_deinit(struct parse_foreign *foreign)
 {
-    for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        for (size_t j = 0; j < PARSE_BUILTINS; j++) {
-            findings_free(&foreign->ahead[i][j]);
-        }
-    }
+    foreign_free(foreign->foreign);
+    parse_words_free(&foreign->words);
 }
 
 void parse_foreign_table(struct parse_foreign *foreign, const char *name)
@@ -19,59 +14,112 @@ void parse_foreign_table(struct parse_foreign *foreign, const char *name)
     (void)snprintf(foreign->table, sizeof(foreign->table), "%s", name);
 }
 
-// PARSE_BUILTINS: not one of them.
-static size_t place_of(const char *chain)
+void parse_foreign_hook(struct parse_foreign *foreign, enum family family, const char *builtin)
 {
-    size_t i = 0;
-    while (i < PARSE_BUILTINS && strcmp(chain, builtins[i]) != 0) {
-        i++;
+    if (foreign->foreign) {
+        foreign_hook(foreign->foreign, family, builtin);
     }
-    return i;
 }
 
-static bool has_target(const char *rule)
+static bool is_word(const char *word, const char *one, const char *other)
 {
-    return strstr(rule, " -j ") || strstr(rule, " -g ");
+    return strcmp(word, one) == 0 || strcmp(word, other) == 0;
+}
+
+// "-j TARGET", "-g CHAIN"; the target is "" when there is none.
+static void find_target(const struct parse_words *words, size_t from, struct foreign_rule *rule)
+{
+    rule->target = "";
+    for (size_t i = from; i + 1 < words->n; i++) {
+        if (strcmp(words->v[i], "--comment") == 0) {
+            i++;
+            continue;
+        }
+        bool goes = is_word(words->v[i], "-g", "--goto");
+        if (goes || is_word(words->v[i], "-j", "--jump")) {
+            rule->target = words->v[i + 1];
+            rule->is_goto = goes;
+            return;
+        }
+    }
+}
+
+// Behind n words that hold no blank.
+static void skip_words(const char *line, size_t len, size_t n, char *ret, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i <= n; i++) {
+        while (at < len && (line[at] == ' ' || line[at] == '\t')) {
+            at++;
+        }
+        while (i < n && at < len && line[at] != ' ' && line[at] != '\t') {
+            at++;
+        }
+    }
+    (void)snprintf(ret, size, "%.*s", (int)(len - at < size ? len - at : size - 1), line + at);
+}
+
+static int add_rule(struct parse_foreign *foreign, enum family family, unsigned number, const char *line, size_t len,
+                    struct err *err)
+{
+    const struct parse_words *words = &foreign->words;
+    size_t at = words->v[0][0] == '[' ? 1 : 0;
+    char what[FINDING_WHAT];
+    if (words->n < at + 2 || !(is_word(words->v[at], "-A", "--append") || is_word(words->v[at], "-I", "--insert"))) {
+        return 0;
+    }
+    struct foreign_rule rule = {
+        .family = family,
+        .table = foreign->table,
+        .chain = words->v[at + 1],
+        .what = what,
+        .is_first = is_word(words->v[at], "-I", "--insert"),
+        .line = number,
+    };
+    skip_words(line, len, at + 2, what, sizeof(what));
+    find_target(words, at + 2, &rule);
+    return foreign_add_rule(foreign->foreign, &rule, err);
+}
+
+// Words that cannot be told apart: it may do anything.
+static int add_unread(struct parse_foreign *foreign, enum family family, unsigned number, const char *line, size_t len,
+                      struct err *err)
+{
+    char text[FINDING_WHAT];
+    char chain[32];
+    char what[FINDING_WHAT];
+    skip_words(line, len, 0, text, sizeof(text));
+    size_t counters = *text == '[' ? 1 : 0;
+    if (sscanf(text + (counters ? strcspn(text, " ") : 0), " -%*[AI] %31s", chain) != 1) {
+        return 0;
+    }
+    skip_words(line, len, counters + 2, what, sizeof(what));
+    const struct foreign_rule rule = {
+        .family = family, .table = foreign->table, .chain = chain, .target = "?", .what = what, .line = number};
+    return foreign_add_rule(foreign->foreign, &rule, err);
 }
 
 int parse_foreign_line(struct parse_foreign *foreign, enum family family, unsigned number, const char *line, size_t len,
                        struct err *err)
 {
-    char text[FINDING_WHAT];
-    char chain[32];
-    int at = 0;
-    if (!foreign->to) {
+    if (!foreign->foreign || !foreign_has_table(foreign->table)) {
         return 0;
     }
-    (void)snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), line);
-    // "[1:2] -A CHAIN …": the counters are nobody's matter.
-    const char *rule = text[0] == '[' && strchr(text, ' ') ? strchr(text, ' ') + 1 : text;
-    if (sscanf(rule, "-A %31s%n", chain, &at) != 1 || !has_target(rule)) {
+    const struct parse_words *words = &foreign->words;
+    struct err why = {0};
+    if (parse_words_split(&foreign->words, line, len, &why) < 0) {
+        return why.kind == ERR_OOM ? err_oom(err) : add_unread(foreign, family, number, line, len, err);
+    }
+    if (words->n == 0) {
         return 0;
     }
-    char where[FINDING_WHERE];
-    (void)snprintf(where, sizeof(where), "%s %s %s, line %u", family_name(family), foreign->table, chain, number);
-    const char *what = rule + at + strspn(rule + at, " ");
-    size_t place = place_of(chain);
-    if (strcmp(foreign->table, "filter") == 0) {
-        return place < PARSE_BUILTINS ? findings_add(&foreign->ahead[family][place], where, what, err) : 0;
+    if (words->v[0][0] != ':') {
+        return add_rule(foreign, family, number, line, len, err);
     }
-    bool early = strcmp(foreign->table, "raw") == 0 || strcmp(foreign->table, "mangle") == 0;
-    return early && strcmp(chain, "POSTROUTING") != 0 ? findings_add(foreign->to, where, what, err) : 0;
-}
-
-int parse_foreign_hook(struct parse_foreign *foreign, enum family family, const char *builtin, struct err *err)
-{
-    if (!foreign->to) {
-        return 0;
-    }
-    struct findings *ahead = &foreign->ahead[family][place_of(builtin)];
-    for (size_t i = 0; i < ahead->n; i++) {
-        if (findings_add(foreign->to, ahead->v[i].where, ahead->v[i].what, err) < 0) {
-            return -1;
-        }
-    }
-    foreign->to->more += ahead->more;
-    ahead->n = ahead->more = 0;
-    return 0;
+    const char *chain = words->v[0] + 1;
+    return foreign_add_chain(foreign->foreign, family, foreign->table, chain, err) < 0 ||
+                   (words->n > 1 &&
+                    foreign_add_policy(foreign->foreign, family, foreign->table, chain, words->v[1], number, err) < 0)
+               ? -1
+               : 0;
 }

@@ -29,7 +29,8 @@ struct sets_member {
 // One set of the kernel.
 struct sets_header {
     char name[SETS_NAME];
-    enum sets_type type;  // SETS_OTHER also for our types with a timeout or netmask: they do not behave as ours
+    enum sets_type
+        type;  // SETS_OTHER also for our types with a timeout, netmask or bitmask: they do not behave as ours
     enum sets_family family;
     uint32_t hashsize;
     uint32_t maxelem;

@@ -7,6 +7,8 @@
 
 #include "netlink/netlink_attr.h"
 
+enum { ATTR_BITMASK = 12 };  // IPSET_ATTR_BITMASK, since Linux 6.3
+
 void sets_list_free(struct sets_list *list)
 {
     if (!list) {
@@ -25,7 +27,7 @@ static enum sets_type type_of(const struct netlink_attr *name, const struct netl
 {
     char text[SETS_NAME];
     if (!netlink_attr_text(name, text, sizeof(text)) || data[IPSET_ATTR_TIMEOUT].data ||
-        data[IPSET_ATTR_NETMASK].data) {
+        data[IPSET_ATTR_NETMASK].data || data[ATTR_BITMASK].data) {
         return SETS_OTHER;
     }
     for (enum sets_type type = SETS_HASH_IP; type < SETS_OTHER; type++) {

@@ -246,6 +246,22 @@ const char *xtables_next_chain(struct xtables *table)
     return table->ops->next_chain(table->handle);
 }
 
+const char *xtables_policy(struct xtables *table, const char *chain)
+{
+    return table->ops->is_builtin(chain, table->handle) ? table->ops->policy(chain, table->handle) : NULL;
+}
+
+void xtables_describe(const struct xtables_view *view, struct buf *out)
+{
+    view->ops->describe(view->entry, view->target, out);
+}
+
+void xtables_untold(const struct xtables_view *view, struct buf *out)
+{
+    struct xtables_rule rule = {0};
+    (void)view->ops->tell(view->entry, view->target, &rule, out);
+}
+
 int xtables_read(struct xtables *table, const char *chain,
                  int (*fn)(const struct xtables_view *view, void *arg, struct err *err), void *arg, struct err *err)
 {
@@ -255,6 +271,10 @@ int xtables_read(struct xtables *table, const char *chain,
         const char *target = table->ops->target(entry, table->handle);
         view.target = target ? target : "";
         view.known = table->ops->decode(entry, view.target, &view.rule);
+        view.told = view.known || table->ops->tell(entry, view.target, &view.rule, NULL);
+        view.is_goto = table->ops->is_goto(entry);
+        view.ops = table->ops;
+        view.entry = entry;
         if (fn(&view, arg, err) < 0) {
             return -1;
         }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -71,13 +72,26 @@ struct xtables_rule {
     char comment[XTABLES_COMMENT];
 };
 
-// A rule as the table holds it.
+struct xtables_ops;
+
+// A rule as the table holds it; valid while its reader runs.
 struct xtables_view {
     // The chain it jumps to, "RETURN", "ACCEPT", …, or the name of a target; "" none.
     const char *target;
-    bool known;  // rule says all of it; else rule is empty
+    bool known;  // it is, to the byte, what xtables_append would write for `rule`
+    // `rule` says what the kernel does by it, whatever a tool prints of it: matches in another order, a protocol that
+    // the flags of an IPv6 entry leave unlooked at. True when known is; else `rule` is empty.
+    bool told;
+    bool is_goto;  // the flag, which means something where target is a chain
     struct xtables_rule rule;
+    const struct xtables_ops *ops;
+    const void *entry;
 };
+
+// About what `iptables -S` prints behind the chain's name; options of matches that are not ours are left out ("…").
+void xtables_describe(const struct xtables_view *view, struct buf *out);
+// Why the rule is not told: the first thing of it that struct xtables_rule cannot say.
+void xtables_untold(const struct xtables_view *view, struct buf *out);
 
 enum xtables_presence {
     XTABLES_NO_FAMILY,    // the kernel speaks no IPv6 (ipv6.disable=1, or not built): there is nothing to filter
@@ -111,6 +125,8 @@ bool xtables_is_builtin(struct xtables *table, const char *chain);
 // Chain names one after the other, NULL at the end; valid until the table is edited.
 const char *xtables_first_chain(struct xtables *table);
 const char *xtables_next_chain(struct xtables *table);
+// "ACCEPT" or "DROP"; NULL for a chain without a policy. Valid until the table is edited.
+const char *xtables_policy(struct xtables *table, const char *chain);
 // Every rule of a chain in order. fn: -1 with err stops it. The table must not be edited meanwhile.
 NODISCARD int xtables_read(struct xtables *table, const char *chain,
                            int (*fn)(const struct xtables_view *view, void *arg, struct err *err), void *arg,

@@ -25,6 +25,8 @@ struct xtables_ops {
     const void *(*first_rule)(const char *chain, void *handle);
     const void *(*next_rule)(const void *entry, void *handle);
     const char *(*target)(const void *entry, void *handle);
+    bool (*is_goto)(const void *entry);
+    const char *(*policy)(const char *chain, void *handle);  // of a built-in one
     int (*create)(const char chain[XTABLES_CHAIN], void *handle);
     int (*flush)(const char chain[XTABLES_CHAIN], void *handle);
     int (*remove)(const char chain[XTABLES_CHAIN], void *handle);
@@ -35,6 +37,9 @@ struct xtables_ops {
     int (*encode)(const struct xtables_rule *rule, void *buf, struct err *err);
     // False when the entry says something that struct xtables_rule cannot.
     bool (*decode)(const void *entry, const char *target, struct xtables_rule *ret);
+    // The same by what the kernel does, not by how it is written. why (may be NULL) gets the reason when it is false.
+    bool (*tell)(const void *entry, const char *target, struct xtables_rule *ret, struct buf *why);
+    void (*describe)(const void *entry, const char *target, struct buf *out);
 };
 extern const struct xtables_ops xtables_v4;
 extern const struct xtables_ops xtables_v6;
@@ -48,3 +53,12 @@ bool xtables_interface_get(const char *name, const unsigned char *mask, char ret
 void xtables_mask_put(unsigned length, void *mask, size_t size);
 // False when the mask is no prefix.
 bool xtables_mask_get(const void *mask, size_t size, uint8_t *ret_length);
+// Looser than xtables_interface_get: what lies behind the mask does not matter.
+bool xtables_interface_tell(const char *name, const unsigned char *mask, char ret[XTABLES_INTERFACE]);
+
+// xtables_tell.c: texts of the header, for both families. `not`: printed as inverted.
+bool xtables_no(struct buf *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));  // false; why may be NULL
+void xtables_put_address(struct buf *out, const char *option, bool not, const void *address, const void *mask,
+                         size_t size);
+void xtables_put_interface(struct buf *out, const char *option, bool not, const char *name, const unsigned char *mask);
+void xtables_put_protocol(struct buf *out, bool not, unsigned protocol);

@@ -13,6 +13,8 @@
 #include <linux/netfilter/xt_tcpudp.h>
 #include <string.h>
 
+#include "xtables/xtables_internal.h"
+
 // The kernel's headers give these two structs only beside all of one family's table.
 struct icmp_match {
     uint8_t type;
@@ -377,4 +379,107 @@ bool xtables_match_same(enum xtables_family family, const void *a, const void *b
         }
     }
     return true;
+}
+
+// ---- by meaning ----------------------------------------------------------------------------------------------------
+
+static bool is_port_match(const struct match_kind *kind)
+{
+    return kind->get == get_tcp || kind->get == get_udp || kind->get == get_multiport;
+}
+
+// What one match says is written again: an option or an inversion that struct xtables_rule lacks comes out different.
+static bool says_no_more(enum xtables_family family, const struct match_kind *kind, const struct xt_entry_match *match,
+                         uint8_t protocol)
+{
+    _Alignas(16) uint8_t again[512];
+    struct xtables_writer writer = {.buf = again, .size = sizeof(again)};
+    struct xtables_rule alone = {.protocol = protocol, .icmp_type = -1, .hop_limit = -1};
+    kind->get(match->data, &alone);
+    // One range is written as a tcp or udp match where there is one.
+    int rc = kind->get == get_multiport ? put_multiport(&writer, &alone, NULL)
+                                        : xtables_match_encode(family, &alone, &writer, NULL);
+    size_t at = 0;
+    const struct xt_entry_match *same = rc < 0 || writer.failed ? NULL : next_match(again, writer.len, &at);
+    return same && at == writer.len && kind_of(family, same) == kind &&
+           memcmp(same->data, match->data, kind->size) == 0;
+}
+
+static bool tell_match(enum xtables_family family, const struct xt_entry_match *match, bool blind, unsigned *seen,
+                       struct xtables_rule *ret, struct buf *why)
+{
+    const struct match_kind *kind = kind_of(family, match);
+    const char *name = match->u.user.name;
+    if (!kind) {
+        return xtables_no(why, "-m %.28s, revision %u, which netpold does not use", name, match->u.user.revision);
+    }
+    bool is_header = is_port_match(kind) || kind->get == get_icmp;
+    unsigned bit = is_port_match(kind) ? 1u : 1u << (unsigned)(kind - kinds);
+    if (blind && is_header) {
+        return xtables_no(why, "-m %.28s without IP6T_F_PROTO: where the kernel looks is not defined", name);
+    }
+    if (*seen & bit) {
+        return xtables_no(why, "-m %.28s, and another of its kind before", name);
+    }
+    if (!says_no_more(family, kind, match, ret->protocol)) {
+        return xtables_no(why, "-m %.28s with an option or an inversion that netpold does not use", name);
+    }
+    *seen |= bit;
+    kind->get(match->data, ret);
+    return true;
+}
+
+bool xtables_match_tell(enum xtables_family family, const void *matches, size_t len, bool blind,
+                        struct xtables_rule *ret, struct buf *why)
+{
+    unsigned seen = 0;
+    for (size_t at = 0; at < len;) {
+        const struct xt_entry_match *match = next_match(matches, len, &at);
+        if (!match) {
+            return xtables_no(why, "bytes that are no match");
+        }
+        if (!tell_match(family, match, blind, &seen, ret, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void put_port_option(struct buf *out, const char *option, bool not, const uint16_t ports[2])
+{
+    if (ports[0] == 0 && ports[1] == UINT16_MAX && !not ) {
+        return;
+    }
+    buf_printf(out, "%s %s %u", not ? " !" : "", option, ports[0]);
+    if (ports[1] != ports[0]) {
+        buf_printf(out, ":%u", ports[1]);
+    }
+}
+
+void xtables_match_describe(enum xtables_family family, const void *matches, size_t len, struct buf *out)
+{
+    for (size_t at = 0; at < len;) {
+        const struct xt_entry_match *match = next_match(matches, len, &at);
+        if (!match) {
+            return;
+        }
+        const struct match_kind *kind = kind_of(family, match);
+        buf_printf(out, " -m %.28s", match->u.user.name);
+        if (kind && kind->get == get_tcp) {
+            const struct xt_tcp *tcp = (const void *)match->data;
+            put_port_option(out, "--sport", tcp->invflags & XT_TCP_INV_SRCPT, tcp->spts);
+            put_port_option(out, "--dport", tcp->invflags & XT_TCP_INV_DSTPT, tcp->dpts);
+            buf_puts(out, tcp->flg_mask || tcp->option ? " …" : "");
+        } else if (kind && kind->get == get_udp) {
+            const struct xt_udp *udp = (const void *)match->data;
+            put_port_option(out, "--sport", udp->invflags & XT_UDP_INV_SRCPT, udp->spts);
+            put_port_option(out, "--dport", udp->invflags & XT_UDP_INV_DSTPT, udp->dpts);
+        } else if (kind && kind->get == get_comment) {
+            const struct xt_comment_info *comment = (const void *)match->data;
+            buf_printf(out, " --comment \"%.*s\"", (int)strnlen(comment->comment, sizeof(comment->comment)),
+                       comment->comment);
+        } else {
+            buf_puts(out, " …");
+        }
+    }
 }

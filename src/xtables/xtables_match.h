@@ -23,6 +23,11 @@ NODISCARD int xtables_match_encode(enum xtables_family family, const struct xtab
 // Reads what it knows into *ret; false at a match or revision that it does not know. What a known match says beyond
 // struct xtables_rule is not noticed here: the caller encodes the result and compares.
 bool xtables_match_decode(enum xtables_family family, const void *matches, size_t len, struct xtables_rule *ret);
+// The same by meaning: in any order, once each, with no option that struct xtables_rule lacks. blind: the kernel does
+// not look for the protocol's header (see xtables_family.inc), so that no match may stand on it.
+bool xtables_match_tell(enum xtables_family family, const void *matches, size_t len, bool blind,
+                        struct xtables_rule *ret, struct buf *why);
+void xtables_match_describe(enum xtables_family family, const void *matches, size_t len, struct buf *out);
 
 NODISCARD int xtables_target_encode(enum xtables_family family, const struct xtables_rule *rule,
                                     struct xtables_writer *writer, struct err *err);

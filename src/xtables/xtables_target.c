@@ -106,8 +106,9 @@ bool xtables_target_decode(enum xtables_family family, const struct xt_entry_tar
             return !is_goto;
         }
     }
+    // The one verdict more that libiptc has a name for.
     size_t len = strlen(name);
-    if (len >= sizeof(ret->chain)) {
+    if (len >= sizeof(ret->chain) || strcmp(name, "QUEUE") == 0) {
         return false;
     }
     ret->verdict = is_goto ? XTABLES_GOTO : XTABLES_JUMP;

@@ -16,6 +16,8 @@
 #define ADDRESS_SIZE 4
 #define FLAG_GOTO IPT_F_GOTO
 #define FLAG_PROTOCOL 0
+#define FLAG_OTHER IPT_F_FRAG
+#define FLAG_OTHER_TEXT "-f: fragments only"
 
 #define XTABLES_OPS xtables_v4
 #define FAMILY_NAME "IPv4"

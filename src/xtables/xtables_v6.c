@@ -16,6 +16,8 @@
 #define ADDRESS_SIZE 16
 #define FLAG_GOTO IP6T_F_GOTO
 #define FLAG_PROTOCOL IP6T_F_PROTO
+#define FLAG_OTHER IP6T_F_TOS
+#define FLAG_OTHER_TEXT "a traffic class"
 
 #define XTABLES_OPS xtables_v6
 #define FAMILY_NAME "IPv6"

@@ -173,15 +173,22 @@ $ipt -D OUTPUT 1
 # A set that a foreign rule uses, a chain that a foreign rule jumps to.
 $ipt -A FOREIGN -j NETPOL-I-WEB
 got=$("$CONTRACT" purge 2>&1)
-check_contains "a foreign jump to our chain is named" "a rule of chain FOREIGN, which is not ours, jumps to it" "$got"
+check_contains "a foreign jump to our chain is named" \
+    "pinned=1: chain NETPOL-I-WEB of IPv4 (a rule of FOREIGN jumps to it)" "$got"
 check_equal "all but the emptied chain is gone" ":NETPOL-I-WEB - [0:0]
 -A FOREIGN -j NETPOL-I-WEB" "$(iptables-legacy-save | grep NETPOL-; ipset save | grep -E ' NP[46]-')"
 $ipt -D FOREIGN -j NETPOL-I-WEB
 check_contains "then it goes" "chains+0~0-1" "$("$CONTRACT" purge 2>&1)"
 check "apply again" "$CONTRACT" apply "$WORK/rules" >/dev/null
 $ipt -A FOREIGN -m set --match-set NP4-PODS src -j RETURN
-check_contains "a foreign rule that uses our set is said" "set NP4-PODS: destroy set NP4-PODS: a rule uses the set" \
-    "$("$CONTRACT" purge 2>&1)"
+check_contains "a foreign rule that uses our set is said" "pinned=1: set NP4-PODS" "$("$CONTRACT" purge 2>&1)"
+check_equal "asked again, nothing is written" "writes=0 commits=0 pinned=1: set NP4-PODS" \
+    "$("$CONTRACT" purge 2>&1 | sed 's/ sets+.* hooks=0//')"
+check "needed again by who believes that it is gone" "$CONTRACT" apply-known "$WORK/rules" >/dev/null
+check_equal "with its members" "add NP4-PODS 10.0.0.1
+add NP4-PODS 10.0.0.2" "$(ipset save NP4-PODS | grep ^add | sort)"
+check_contains "and is the same to who reads it back" "writes=0 " "$(report "$WORK/rules")"
+check_contains "purged again" "pinned=1: set NP4-PODS" "$("$CONTRACT" purge 2>&1)"
 $ipt -D FOREIGN 2
 check "then it goes" "$CONTRACT" purge >/dev/null
 check_equal "foreign rules, counters and sets after purge" "$before" "$(foreign)"

@@ -114,6 +114,36 @@ after=$(on_node n1 iptables-legacy-save -c -t filter | sed -n 's/^\[\([0-9]*\):.
 check "its counter is kept over an update" test "${after:-0}" -ge "${seen:-1}"
 on_node n1 iptables-legacy -w -D FORWARD -p tcp --dport 81 -m comment --comment watch -j RETURN
 
+# What a foreign rule uses stays when it is not needed any more; it is said, and disturbs nothing else.
+leftovers() { http_get n1 /metrics | sed -n 's/^netpold_leftovers //p'; }
+leftovers_are() { [[ $(leftovers) == "$1" ]]; }
+set=$(on_node n1 ipset list -n | grep '^NP4-' | head -1)
+on_node n1 iptables-legacy -w -A FOREIGN -m set --match-set "$set" src -j RETURN
+policies
+check "a set that a foreign rule uses is counted as left over" eventually 5 leftovers_are 1
+check "the daemon is ready all the same" is_ready n1
+check "all but the set is gone" eventually 5 reaches x/webr x/web tcp/80
+check_contains "it says which" "event=leftovers-pinned count=1 names=\"set $set\"" "$(cat "$WORK/netpold.n1.log")"
+policies "$KERNEL_DIR/recipes/02-limit-by-label.yaml"
+check "needed again, it is used again" wait_in_sync n1
+check "it enforces" blocked x/webr x/web tcp/80
+check "nothing is left over" eventually 5 leftovers_are 0
+policies
+check "and again it stays" eventually 5 leftovers_are 1
+check "ready" is_ready n1
+check_equal "nothing of all that was a failure" 0 "$(grep -c apply-failed "$WORK/netpold.n1.log")"
+netpold_stop n1
+said=$(netpold n1 --once)
+check_equal "netpold --once beside a leftover: nothing to do" 0 $?
+check_contains "and it is named" "1 leftover kept, which rules of other programs use: set $set" "$said"
+said=$(netpold n1 --cleanup 2>&1)
+check_equal "cleanup is not complete" 1 $?
+check_contains "and says why" "rules of other programs use what is left: set $set" "$said"
+on_node n1 iptables-legacy -w -D FOREIGN -m set --match-set "$set" src -j RETURN
+policies "$KERNEL_DIR/recipes/02-limit-by-label.yaml"
+netpold_start n1 --sync-period 1s
+check "start again" wait_ready n1
+
 netpold_stop n1
 same "after SIGTERM"
 check "cleanup" purge n1

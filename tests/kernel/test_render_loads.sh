@@ -80,6 +80,7 @@ one() { # flavour seed
         "$family-$flavour-restore" --noflush <"$WORK/$family" ||
             { echo "     $family-$flavour-restore refuses seed $seed"; return 1; }
         "$family-$flavour-save" -t filter >"$WORK/$family.saved" 2>/dev/null
+        "$family-$flavour-save" -c >"$WORK/$family.counted" 2>/dev/null
         want=$(as_saved "$WORK/$family")
         got=$(ours <"$WORK/$family.saved")
         [[ $want == "$got" ]] ||
@@ -92,6 +93,9 @@ one() { # flavour seed
     [[ $want == "$got" ]] || { diff <(echo "$want") <(echo "$got") | sed "s/^/     seed $seed ipset: /"; bad=1; }
     cat "$WORK/ipset.saved" "$WORK/iptables.saved" "$WORK/ip6tables.saved" >"$WORK/saved"
     "$TOOL" "$seed" equals "$WORK/saved" >"$WORK/differs" 2>&1 || { sed "s/^/     seed $seed: /" "$WORK/differs"; bad=1; }
+    cat "$WORK/ipset.saved" "$WORK/iptables.counted" "$WORK/ip6tables.counted" >"$WORK/counted"
+    "$TOOL" "$seed" equals "$WORK/counted" >"$WORK/differs" 2>&1 ||
+        { sed "s/^/     seed $seed, all tables and counters: /" "$WORK/differs"; bad=1; }
     # The stream as one file, split by its marker lines as render.h says.
     sed -n '/^# iptables-restore/,/^# ip6tables-restore/p' "$WORK/restore" | sed '$d' | cmp -s - "$WORK/iptables" ||
         { echo "     the stream does not split by its marker lines"; bad=1; }

@@ -49,6 +49,9 @@ static int spy_apply(struct backend *backend, const struct ruleset *have, const 
         }
     }
     int rc = backend_memory.apply(backend, have, want, ret, err);
+    if (!have && spy.pinned) {
+        ret->pinned = (struct leftovers){.n = spy.pinned, .names = "set NP4-OLD"};
+    }
     spy.last = *ret;
     return rc;
 }

@@ -15,7 +15,8 @@ struct sync_spy {
     int read_backs;  // with have NULL
     int fail_next;   // that many applies fail
     bool fail_open;
-    bool drift;  // before the next read-back another program removes what is ours
+    bool drift;     // before the next read-back another program removes what is ours
+    size_t pinned;  // leftovers that a read-back finds in use
     struct apply_report last;
 };
 extern struct sync_spy spy;

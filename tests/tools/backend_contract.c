@@ -3,7 +3,8 @@
 // The contract of a kernel backend, run inside a network namespace of its own (tests/kernel/test_backend_contract.sh):
 //   backend_contract                 the cases, by cmocka; exit 77 when the kernel lacks something
 //   backend_contract probe           what the kernel lacks
-//   backend_contract apply FILE | snapshot | purge      for the shell part; prints the report
+//   backend_contract apply FILE | apply-known FILE | snapshot | purge     for the shell part; prints the report.
+//                    apply-known believes that the kernel's sets are empty, as who has removed them does
 //   backend_contract random SEED     text of a random ruleset
 //   backend_contract speed N         times of filling, repeating and reading a set of N members
 #include <setjmp.h>
@@ -311,10 +312,14 @@ static int complain(const struct err *err)
 
 static int print_report(const struct apply_report *report)
 {
-    (void)printf("writes=%zu commits=%zu sets+%zu-%zu members+%zu-%zu chains+%zu~%zu-%zu hooks=%zu\n", report->writes,
+    (void)printf("writes=%zu commits=%zu sets+%zu-%zu members+%zu-%zu chains+%zu~%zu-%zu hooks=%zu", report->writes,
                  report->commits, report->sets_created, report->sets_destroyed, report->members_added,
                  report->members_removed, report->chains_created, report->chains_rewritten, report->chains_deleted,
                  report->hooks_written);
+    if (report->pinned.n) {
+        (void)printf(" pinned=%zu: %s", report->pinned.n, report->pinned.names);
+    }
+    (void)putchar('\n');
     return 0;
 }
 
@@ -339,6 +344,19 @@ static int run_apply(struct backend *backend, const char *path)
     struct apply_report report = {0};
     struct err err = {0};
     if (read_ruleset(path, &want, &err) < 0 || backend->ops->apply(backend, NULL, want, &report, &err) < 0) {
+        return complain(&err);
+    }
+    return print_report(&report);
+}
+
+static int run_apply_known(struct backend *backend, const char *path)
+{
+    CLEANUP(ruleset_free) struct ruleset *want = NULL;
+    const struct ruleset nothing = {0};
+    struct apply_report report = {0};
+    struct err err = {0};
+    if (read_ruleset(path, &want, &err) < 0 ||
+        backend_apply(backend->ops, backend, &nothing, want, &report, &err) < 0) {
         return complain(&err);
     }
     return print_report(&report);
@@ -428,6 +446,8 @@ int main(int argc, char **argv)
     int result = 3;
     if (argc == 3 && strcmp(argv[1], "apply") == 0) {
         result = run_apply(backend, argv[2]);
+    } else if (argc == 3 && strcmp(argv[1], "apply-known") == 0) {
+        result = run_apply_known(backend, argv[2]);
     } else if (argc == 2 && strcmp(argv[1], "snapshot") == 0) {
         result = run_snapshot(backend);
     } else if (argc == 2 && strcmp(argv[1], "purge") == 0) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/legacy/legacy.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 const char *legacy_set_prefix(enum family family)
 {
     return family == FAMILY_V6 ? RULESET_SET_PREFIX_V6 : RULESET_SET_PREFIX_V4;
@@ -17,6 +20,21 @@ int legacy_fail(struct err *err, const struct err *why)
         *err = *why;
     }
     return -1;
+}
+
+void legacy_pinned(struct legacy_apply *apply, const char *fmt, ...)
+{
+    struct leftovers *pinned = &apply->report.pinned;
+    char text[160];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    size_t len = strlen(pinned->names);
+    if (len + strlen(text) + sizeof(", ") <= sizeof(pinned->names)) {
+        (void)snprintf(pinned->names + len, sizeof(pinned->names) - len, "%s%s", len ? ", " : "", text);
+    }
+    pinned->n++;
 }
 
 void legacy_step(const struct legacy *legacy, const char *what, bool after)

@@ -8,12 +8,14 @@
 //   legacy_table.c     one family's filter table: compare, edit, commit
 //   legacy_rule.c      a rule here ↔ a rule of src/xtables
 //   legacy_snapshot.c  the kernel's tables as a ruleset
+//   legacy_live.c      the same for a proof: what of it cannot be told, and what others do before
 #pragma once
 
 #include "base/map.h"
 #include "dataplane/backend.h"
 #include "ruleset/diff.h"
 #include "ruleset/findings.h"
+#include "ruleset/foreign.h"
 #include "sets/sets.h"
 #include "xtables/xtables.h"
 
@@ -52,6 +54,8 @@ struct legacy_apply {
     struct apply_report report;
     struct err late;  // a failure that does not stop the rest: reported at the end
 };
+// Adds to the leftovers of the report.
+void legacy_pinned(struct legacy_apply *apply, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline enum xtables_family legacy_xtables_family(enum family family)
 {
@@ -93,15 +97,45 @@ struct legacy_rule_room {
 // sets: where the types of sets are looked up. ERR_NOT_FOUND when the kernel has no set of that name.
 NODISCARD int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const struct table *sets,
                                  const struct rule *rule, struct xtables_rule *ret, struct err *err);
-// Borrows from room. What cannot be told becomes a rule with the comment BACKEND_UNKNOWN_RULE.
+// Borrows from room. What cannot be told becomes legacy_unknown_rule().
 NODISCARD int legacy_rule_decode(struct legacy *legacy, struct legacy_names *names, const struct table *sets,
                                  enum family family, const struct xtables_view *view, struct legacy_rule_room *room,
                                  struct rule *ret, struct err *err);
 
+struct rule legacy_unknown_rule(void);  // with the comment BACKEND_UNKNOWN_RULE
+bool legacy_is_unknown(const struct rule *rule);
+
 NODISCARD int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err);
-// The same, with what is said in live.h about rules of ours and of others in the filter tables; both may be NULL.
-NODISCARD int legacy_read(struct legacy *legacy, struct findings *unprovable, struct findings *foreign,
-                          struct ruleset **ret, struct err *err);
+// What a reading for a proof notes beside the ruleset (live.h).
+struct legacy_notes {
+    struct findings *unprovable;
+    struct foreign *foreign;
+    bool has_sets;  // false: this kernel holds no sets, and asking might load a module
+};
+// The same for a proof: rules by what the kernel does (xtables_view.told), jumps with their own comment wherever they
+// stand.
+NODISCARD int legacy_read(struct legacy *legacy, const struct legacy_notes *notes, struct ruleset **ret,
+                          struct err *err);
+// Tells of the tables that a packet meets before the filter table. None is made.
+NODISCARD int legacy_read_early(struct foreign *foreign, struct err *err);
+
+// What legacy_live.c adds to a reading. chain and number: where the rule stands, from 1.
+struct legacy_place {
+    enum family family;
+    const char *chain;
+    unsigned number;
+};
+// A rule of ours. What struct rule cannot say of it becomes a finding, and the rule one that equals none.
+NODISCARD int legacy_note_own(struct legacy *legacy, const struct legacy_notes *notes, const struct table *sets,
+                              const struct legacy_place *place, const struct xtables_view *view, struct rule *rule,
+                              struct err *err);
+// A rule of others in the filter table; text is what is rendered of it, "" when struct rule cannot say it.
+NODISCARD int legacy_note_foreign(const struct legacy_notes *notes, const struct legacy_place *place,
+                                  const struct xtables_view *view, const char *text, struct err *err);
+// The chains of others of one table, with their rules.
+NODISCARD int legacy_note_chains(struct foreign *foreign, enum family family, struct xtables *table, const char *name,
+                                 struct err *err);
+NODISCARD int legacy_note_aliens(const struct legacy_notes *notes, const struct legacy_apply *aliens, struct err *err);
 
 // The chains with hooks of ours.
 enum { LEGACY_BUILTINS = 3 };

@@ -154,11 +154,16 @@ int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const 
     return 0;
 }
 
-static struct rule unknown_rule(void)
+struct rule legacy_unknown_rule(void)
 {
     struct rule rule = rule_init();
     rule.comment = BACKEND_UNKNOWN_RULE;
     return rule;
+}
+
+bool legacy_is_unknown(const struct rule *rule)
+{
+    return rule->comment && strcmp(rule->comment, BACKEND_UNKNOWN_RULE) == 0;
 }
 
 static void decode_prefix(enum family family, const uint8_t *bytes, uint8_t length, bool *ret_has, struct prefix *ret)
@@ -203,7 +208,7 @@ int legacy_rule_decode(struct legacy *legacy, struct legacy_names *names, const 
 {
     const struct xtables_rule *from = &view->rule;
     struct rule rule = rule_init();
-    *ret = unknown_rule();
+    *ret = legacy_unknown_rule();
     if (!view->known || strlen(from->chain) >= CHAIN_NAME_SIZE) {
         return 0;
     }

@@ -391,6 +391,11 @@ static void destroy_stale(struct legacy_apply *apply, const char *name)
         apply->report.sets_destroyed++;
         return;
     }
+    if (why.num == SETS_BUSY) {
+        apply->report.writes--;  // which it was not
+        legacy_pinned(apply, "set %s", name);
+        return;
+    }
     if (apply->late.kind == ERR_NONE) {
         apply->late = why;
         (void)err_at_object(&apply->late, "set %s", name);

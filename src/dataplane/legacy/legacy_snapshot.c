@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/legacy/legacy.h"
 
-#include <stdio.h>
-
 #include "ruleset/render.h"
 
 struct reader {
@@ -15,9 +13,7 @@ struct reader {
     const char *chain;    // being read
     const char *builtin;  // the same, when it is a built-in one
     unsigned position;
-    struct findings *unprovable;  // NULL: nobody asks
-    struct findings *foreign;
-    struct findings ahead;  // others' rules of this chain; foreign ones once a jump of ours stands behind them
+    const struct legacy_notes *notes;  // NULL: a snapshot
 };
 
 static void cleanup_reader(struct reader *reader)
@@ -25,7 +21,6 @@ static void cleanup_reader(struct reader *reader)
     legacy_names_free(&reader->names);
     vec_free(&reader->rules);
     vec_free(&reader->hooks);
-    findings_free(&reader->ahead);
 }
 
 static int keep_text(struct arena *arena, const char **text, struct err *err)
@@ -54,91 +49,71 @@ static int keep_rule(struct arena *arena, struct rule *rule, struct err *err)
                : 0;
 }
 
-static int note(const struct reader *reader, struct findings *to, unsigned position, const char *what, struct err *err)
+static const struct table *table_of(const struct reader *reader)
 {
-    char where[FINDING_WHERE];
-    (void)snprintf(where, sizeof(where), "%s filter %s rule %u", family_name(reader->family), reader->chain,
-                   position + 1);
-    return findings_add(to, where, what, err);
+    return &reader->ruleset->tables[reader->family];
 }
 
-static bool is_unknown(const struct rule *rule)
-{
-    return rule->comment && strcmp(rule->comment, BACKEND_UNKNOWN_RULE) == 0;
-}
-
-// Somebody else's rule of a built-in chain. Those that only count decide nothing.
-static int note_ahead(struct reader *reader, const struct xtables_view *view, unsigned position, struct err *err)
+// Somebody else's rule of a built-in chain, as far as a rule of ours could say it.
+static int note_foreign(struct reader *reader, const struct xtables_view *view, const struct legacy_place *place,
+                        struct err *err)
 {
     struct legacy_rule_room room;
     struct rule rule;
     struct buf BUF_CLEANUP text = {0};
-    if (!reader->foreign || !*view->target) {
-        return 0;
-    }
-    if (legacy_rule_decode(reader->legacy, &reader->names, &reader->ruleset->tables[reader->family], reader->family,
-                           view, &room, &rule, err) < 0) {
+    if (legacy_rule_decode(reader->legacy, &reader->names, table_of(reader), reader->family, view, &room, &rule, err) <
+        0) {
         return -1;
     }
-    if (is_unknown(&rule)) {
-        buf_printf(&text, "-j %s, with matches that netpold does not use", view->target);
-    } else {
-        render_rule(reader->family, &reader->ruleset->tables[reader->family], NULL, &rule, &text);
+    if (!legacy_is_unknown(&rule)) {
+        render_rule(reader->family, table_of(reader), NULL, &rule, &text);
     }
-    return text.failed ? err_oom(err) : note(reader, &reader->ahead, position, text.data, err);
+    return text.failed ? err_oom(err) : legacy_note_foreign(reader->notes, place, view, text.len ? text.data : "", err);
 }
 
-static int keep_ahead(struct reader *reader, struct err *err)
+static size_t count_hooks(const struct reader *reader)
 {
-    for (size_t i = 0; i < reader->ahead.n; i++) {
-        if (findings_add(reader->foreign, reader->ahead.v[i].where, reader->ahead.v[i].what, err) < 0) {
-            return -1;
-        }
+    size_t n = 0;
+    for (size_t i = 0; i < reader->hooks.n; i++) {
+        n += strcmp(reader->hooks.v[i].builtin, reader->builtin) == 0;
     }
-    if (reader->foreign) {
-        reader->foreign->more += reader->ahead.more;
-    }
-    reader->ahead.n = reader->ahead.more = 0;
-    return 0;
+    return n;
 }
 
-static int read_rule(const struct xtables_view *view, void *arg, struct err *err)
+static int keep_hook(struct reader *reader, const struct rule *rule, unsigned position, struct err *err)
+{
+    struct hook hook = {.builtin = reader->builtin, .rule = *rule};
+    if (reader->notes) {
+        foreign_hook(reader->notes->foreign, reader->family, reader->builtin);
+    } else if (position != count_hooks(reader)) {
+        hook.rule.comment = BACKEND_MISPLACED_HOOK;
+    }
+    return vec_push(&reader->hooks, hook) < 0 ? err_oom(err) : 0;
+}
+
+static int read_rule(const struct xtables_view *from, void *arg, struct err *err)
 {
     struct reader *reader = arg;
     struct legacy_rule_room room;
     struct rule rule;
+    struct xtables_view view = *from;
     unsigned position = reader->position++;
-    if (reader->builtin && !legacy_is_our_chain(view->target)) {
-        return note_ahead(reader, view, position, err);
+    const struct legacy_place place = {reader->family, reader->chain, position + 1};
+    view.known = reader->notes ? view.told : view.known;
+    if (reader->builtin && !legacy_is_our_chain(view.target)) {
+        return reader->notes ? note_foreign(reader, &view, &place, err) : 0;
     }
-    if (reader->builtin && keep_ahead(reader, err) < 0) {
-        return -1;
-    }
-    if (legacy_rule_decode(reader->legacy, &reader->names, &reader->ruleset->tables[reader->family], reader->family,
-                           view, &room, &rule, err) < 0 ||
+    if (legacy_rule_decode(reader->legacy, &reader->names, table_of(reader), reader->family, &view, &room, &rule, err) <
+            0 ||
+        (reader->notes &&
+         legacy_note_own(reader->legacy, reader->notes, table_of(reader), &place, &view, &rule, err) < 0) ||
         keep_rule(&reader->ruleset->arena, &rule, err) < 0) {
         return -1;
-    }
-    if (is_unknown(&rule)) {
-        char what[FINDING_WHAT];
-        (void)snprintf(what, sizeof(what), "%s%s: a match, a flag or a target that netpold does not use",
-                       *view->target ? "-j " : "no target", view->target);
-        if (note(reader, reader->unprovable, position, what, err) < 0) {
-            return -1;
-        }
     }
     if (!reader->builtin) {
         return vec_push(&reader->rules, rule) < 0 ? err_oom(err) : 0;
     }
-    size_t ours = 0;
-    for (size_t i = 0; i < reader->hooks.n; i++) {
-        ours += strcmp(reader->hooks.v[i].builtin, reader->builtin) == 0;
-    }
-    if (position != ours) {
-        rule.comment = BACKEND_MISPLACED_HOOK;
-    }
-    const struct hook hook = {.builtin = reader->builtin, .rule = rule};
-    return vec_push(&reader->hooks, hook) < 0 ? err_oom(err) : 0;
+    return keep_hook(reader, &rule, position, err);
 }
 
 static int chain_compare(const void *a, const void *b)
@@ -198,10 +173,12 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
         chains[i].rules = rules;
         chains[i].n_rules = reader->rules.n;
     }
+    if (reader->notes && legacy_note_chains(reader->notes->foreign, reader->family, table, "filter", err) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < LEGACY_BUILTINS; i++) {
         reader->chain = reader->builtin = legacy_builtins[i];
         reader->position = 0;
-        reader->ahead.n = reader->ahead.more = 0;
         if (xtables_read(table, legacy_builtins[i], read_rule, reader, err) < 0) {
             return -1;
         }
@@ -222,20 +199,35 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
     return 0;
 }
 
-int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
+static int read_sets(struct legacy *legacy, const struct legacy_notes *notes, struct ruleset **ret, struct err *err)
 {
-    return legacy_read(CONTAINER_OF(backend, struct legacy, backend), NULL, NULL, ret, err);
+    if (!notes) {
+        return legacy_sets_read(legacy, ret, NULL, err);
+    }
+    if (!notes->has_sets) {
+        *ret = calloc(1, sizeof(**ret));
+        return *ret ? 0 : err_oom(err);
+    }
+    struct legacy_apply aliens = {.legacy = legacy};
+    int rc = legacy_sets_read(legacy, ret, &aliens, err);
+    rc = rc < 0 ? rc : legacy_note_aliens(notes, &aliens, err);
+    vec_free(&aliens.aliens);
+    return rc;
 }
 
-int legacy_read(struct legacy *legacy, struct findings *unprovable, struct findings *foreign, struct ruleset **ret,
-                struct err *err)
+int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
+{
+    return legacy_read(CONTAINER_OF(backend, struct legacy, backend), NULL, ret, err);
+}
+
+int legacy_read(struct legacy *legacy, const struct legacy_notes *notes, struct ruleset **ret, struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
-    if (legacy_sets_read(legacy, &ruleset, NULL, err) < 0) {
+    if (read_sets(legacy, notes, &ruleset, err) < 0) {
         return -1;
     }
     __attribute__((cleanup(cleanup_reader))) struct reader reader = {
-        .legacy = legacy, .ruleset = ruleset, .unprovable = unprovable, .foreign = foreign};
+        .legacy = legacy, .ruleset = ruleset, .notes = notes};
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         enum xtables_presence presence = XTABLES_UNSUPPORTED;
         if (xtables_presence(legacy_xtables_family(family), &presence, err) < 0) {

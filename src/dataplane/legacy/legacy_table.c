@@ -250,13 +250,7 @@ static void report_referrer(struct edit *edit, const char *chain)
             break;
         }
     }
-    if (edit->apply->late.kind == ERR_NONE) {
-        (void)err_set(&edit->apply->late, ERR_RETRY, EMLINK,
-                      "chain %s is not needed any more, but a rule of chain %s, which is not ours, jumps to it: it was "
-                      "emptied and stays until that rule is gone",
-                      chain, from);
-        (void)err_at_object(&edit->apply->late, "table filter (%s)", family_name(edit->family));
-    }
+    legacy_pinned(edit->apply, "chain %s of %s (a rule of %s jumps to it)", chain, family_name(edit->family), from);
 }
 
 struct emptiness {
@@ -407,10 +401,10 @@ int legacy_table_apply(struct legacy_apply *apply, enum family family, struct er
     if (presence != XTABLES_PRESENT && want->n_chains == 0 && want->n_hooks == 0) {
         return 0;
     }
-    const struct err late = apply->late;
+    const struct leftovers pinned = apply->report.pinned;
     for (unsigned i = 1;; i++) {
         struct err why = {0};
-        apply->late = late;
+        apply->report.pinned = pinned;
         if (attempt(apply, family, &why) == 0) {
             return 0;
         }

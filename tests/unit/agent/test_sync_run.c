@@ -202,6 +202,36 @@ static void test_failed_verify_is_retried(void **state)
     assert_int_equal(spy.read_backs, 3);
 }
 
+// What a foreign rule keeps in the kernel is said once, and is no reason to be unready or to try again before its time.
+static void test_leftovers_are_said(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    spy.pinned = 1;
+    sync_verify(f->sync);
+    run(f, 50);
+    assert_true(health_ready(&f->health));
+    assert_int_equal(spy.read_backs, 2);
+    assert_true(metrics_get(f->metrics, METRIC_LEFTOVERS, NULL, NULL) == 1);
+    assert_true(metrics_get(f->metrics, METRIC_APPLY_ERRORS, "verify", NULL) == 0);
+    assert_int_equal(count_log(f, "event=leftovers-pinned count=1 names=\"set NP4-OLD\""), 1);
+    sync_verify(f->sync);
+    run(f, 50);
+    assert_int_equal(count_log(f, "event=leftovers-pinned"), 1);
+    // A change that does not read the kernel back says nothing of them.
+    put_pod(f, "b", "n1", "10.0.0.2", "b");
+    sync_changed(f->sync);
+    run(f, 150);
+    assert_int_equal(spy.applies, 1);
+    assert_true(metrics_get(f->metrics, METRIC_LEFTOVERS, NULL, NULL) == 1);
+    spy.pinned = 0;
+    sync_verify(f->sync);
+    run(f, 50);
+    assert_true(metrics_get(f->metrics, METRIC_LEFTOVERS, NULL, NULL) == 0);
+    assert_int_equal(count_log(f, "event=leftovers-gone"), 1);
+    assert_true(health_ready(&f->health));
+}
+
 static void test_emptied_state_keeps_the_rules(void **state)
 {
     struct fixture *f = *state;
@@ -330,6 +360,7 @@ int main(void)
         T(test_verify_repairs_and_counts_drift),
         T(test_verify_with_a_change_counts_no_drift),
         T(test_failed_verify_is_retried),
+        T(test_leftovers_are_said),
         T(test_emptied_state_keeps_the_rules),
         T(test_held_rules_are_retried_without_counting_drift),
         T(test_node_may_lose_its_last_pod),

@@ -197,6 +197,177 @@ static void test_unknown(void **state)
     assert_false(xtables_v4.decode(entry, "DROP", &back));
 }
 
+// An entry of our own making, as far as it says more or says it in another way: told or not, and why not.
+static void expect_told(int family, const uint8_t *entry, const char *target, const struct xtables_rule *want)
+{
+    struct xtables_rule told = {0};
+    BUF_CLEANUP struct buf why = {0};
+    bool is_told = families[family]->tell(entry, target, &told, &why);
+    if (!is_told) {
+        fail_msg("%s", why.data);
+    }
+    assert_true(same(&told, want));
+    assert_int_equal(why.len, 0);
+}
+
+static void expect_untold(int family, const uint8_t *entry, const char *target, const char *want)
+{
+    struct xtables_rule told = {0};
+    BUF_CLEANUP struct buf why = {0};
+    assert_false(families[family]->tell(entry, target, &told, &why));
+    assert_string_equal(why.data, want);
+    assert_false(families[family]->tell(entry, target, &told, NULL));
+}
+
+static void expect_text(int family, const uint8_t *entry, const char *target, const char *want)
+{
+    BUF_CLEANUP struct buf text = {0};
+    families[family]->describe(entry, target, &text);
+    assert_string_equal(text.len ? text.data : "", want);
+}
+
+// Whatever is known is told, and told the same.
+static void test_tell_known(void **state)
+{
+    (void)state;
+    struct rng rng = {rng_seed("test_tell_known")};
+    size_t rounds = rng_iterations(5000);
+    _Alignas(16) uint8_t entry[XTABLES_ENTRY];
+    for (size_t i = 0; i < rounds; i++) {
+        int family = (int)rng_below(&rng, 2);
+        struct xtables_rule rule = random_rule(&rng, family);
+        struct xtables_rule back = {0};
+        assert_true(decode(family, &rule, entry, &back));
+        expect_told(family, entry, target_name(&rule), &rule);
+    }
+}
+
+// Flags, masks and interfaces by what the kernel makes of them.
+static void test_tell_header(void **state)
+{
+    (void)state;
+    struct xtables_rule rule = plain_rule();
+    struct xtables_rule back = {0};
+    _Alignas(16) uint8_t entry[XTABLES_ENTRY];
+    struct ipt_entry *v4 = (struct ipt_entry *)(void *)entry;
+    struct ip6t_entry *v6 = (struct ip6t_entry *)(void *)entry;
+    // The protocol of an IPv6 entry is looked at if the flag says so.
+    rule.protocol = IPPROTO_TCP;
+    assert_true(decode(1, &rule, entry, &back));
+    v6->ipv6.flags = 0;
+    rule.protocol = 0;
+    expect_told(1, entry, "DROP", &rule);
+    expect_text(1, entry, "DROP", "-p tcp -j DROP");
+    v6->ipv6.proto = 0;
+    v6->ipv6.flags = IP6T_F_PROTO;
+    expect_told(1, entry, "DROP", &rule);
+    v6->ipv6.flags = IP6T_F_TOS;
+    expect_untold(1, entry, "DROP", "a traffic class");
+    v6->ipv6.flags = 0x40;
+    expect_untold(1, entry, "DROP", "flags 0x40 and 0, which mean nothing to netpold");
+    // With a match that reads the header nobody knows where the kernel looks.
+    rule.protocol = IPPROTO_TCP;
+    rule.n_ports = 1;
+    rule.ports[0] = (struct xtables_range){80, 80};
+    assert_true(decode(1, &rule, entry, &back));
+    v6->ipv6.flags = 0;
+    expect_untold(1, entry, "DROP", "-m tcp without IP6T_F_PROTO: where the kernel looks is not defined");
+    rule = plain_rule();
+    rule.protocol = IPPROTO_ICMPV6;
+    rule.icmp_type = 135;
+    assert_true(decode(1, &rule, entry, &back));
+    v6->ipv6.flags = 0;
+    expect_untold(1, entry, "DROP", "-m icmp6 without IP6T_F_PROTO: where the kernel looks is not defined");
+    // The flag of a goto is asked for by jumps only.
+    rule = plain_rule();
+    assert_true(decode(0, &rule, entry, &back));
+    v4->ip.flags = IPT_F_GOTO;
+    assert_false(xtables_v4.decode(entry, "DROP", &back));
+    expect_told(0, entry, "DROP", &rule);
+    rule.verdict = XTABLES_GOTO;
+    memcpy(rule.chain, "ELSEWHERE", 10);
+    expect_told(0, entry, "ELSEWHERE", &rule);
+    expect_text(0, entry, "ELSEWHERE", "-g ELSEWHERE");
+    v4->ip.flags = 0;
+    expect_untold(0, entry, "QUEUE", "-j QUEUE, in a form that netpold does not use");
+    v4->ip.flags = IPT_F_FRAG;
+    v4->ip.invflags = IPT_INV_FRAG;
+    expect_untold(0, entry, "DROP", "! -f: an inversion that netpold does not use");
+    expect_text(0, entry, "DROP", "! -f -j DROP");
+    v4->ip.invflags = 0;
+    expect_untold(0, entry, "DROP", "-f: fragments only");
+}
+
+static void test_tell_addresses(void **state)
+{
+    (void)state;
+    struct xtables_rule rule = plain_rule();
+    struct xtables_rule back = {0};
+    _Alignas(16) uint8_t entry[XTABLES_ENTRY];
+    struct ipt_entry *v4 = (struct ipt_entry *)(void *)entry;
+    assert_true(decode(0, &rule, entry, &back));
+    v4->ip.src.s_addr = htonl(0x0a000001);
+    v4->ip.smsk.s_addr = htonl(0xffffff00);
+    expect_untold(0, entry, "DROP", "-s with bits behind its prefix: it never matches");
+    v4->ip.smsk.s_addr = htonl(0xff0000ff);
+    expect_untold(0, entry, "DROP", "-s with a mask that is no prefix");
+    v4->ip.invflags = IPT_INV_SRCIP;
+    expect_text(0, entry, "DROP", "! -s 10.0.0.1/255.0.0.255 -j DROP");
+    v4->ip.invflags = 0;
+    v4->ip.src.s_addr = v4->ip.smsk.s_addr = 0;
+    // A mask that covers the name and its end is the name; one that covers less is the beginning of names.
+    memcpy(v4->ip.iniface, "eth0", 5);
+    memset(v4->ip.iniface_mask, 0xff, 5);
+    v4->ip.iniface[9] = 'x';  // not compared
+    assert_false(xtables_v4.decode(entry, "DROP", &back));
+    memcpy(rule.in, "eth0", 5);
+    expect_told(0, entry, "DROP", &rule);
+    v4->ip.iniface_mask[4] = 0;
+    expect_untold(0, entry, "DROP", "an interface by a part of its name");
+    expect_text(0, entry, "DROP", "-i eth0+ -j DROP");
+    memset(v4->ip.iniface_mask, 0, sizeof(v4->ip.iniface_mask));
+    memset(rule.in, 0, sizeof(rule.in));
+    expect_told(0, entry, "DROP", &rule);
+    v4->ip.iniface_mask[2] = 0xff;
+    expect_untold(0, entry, "DROP", "an interface by a part of its name");
+    memset(v4->ip.iniface_mask, 0xff, sizeof(v4->ip.iniface_mask));
+    expect_untold(0, entry, "DROP", "an interface by a part of its name");
+    memset(v4->ip.iniface_mask, 0, sizeof(v4->ip.iniface_mask));
+    v4->ip.proto = 256 + IPPROTO_TCP;
+    expect_untold(0, entry, "DROP", "protocol 262: it never matches");
+}
+
+// Two matches change places: the same to the kernel, not to the byte.
+static void test_tell_order(void **state)
+{
+    (void)state;
+    struct xtables_rule rule = plain_rule();
+    struct xtables_rule back = {0};
+    _Alignas(16) uint8_t entry[XTABLES_ENTRY];
+    uint8_t tcp[256];
+    struct ipt_entry *v4 = (struct ipt_entry *)(void *)entry;
+    rule.protocol = IPPROTO_TCP;
+    rule.n_ports = 1;
+    rule.ports[0] = (struct xtables_range){80, 90};
+    rule.ct_states = XTABLES_CT_NEW;
+    assert_true(decode(0, &rule, entry, &back));
+    size_t len = ((struct xt_entry_match *)(void *)v4->elems)->u.match_size;
+    size_t all = v4->target_offset - sizeof(*v4);
+    memcpy(tcp, v4->elems, len);
+    memmove(v4->elems, v4->elems + len, all - len);
+    memcpy(v4->elems + all - len, tcp, len);
+    assert_false(xtables_v4.decode(entry, "DROP", &back));
+    expect_told(0, entry, "DROP", &rule);
+    expect_text(0, entry, "DROP", "-p tcp -m conntrack … -m tcp --dport 80:90 -j DROP");
+    // An option more.
+    struct xt_entry_match *match = (struct xt_entry_match *)(void *)v4->elems;
+    match->data[sizeof(struct xt_entry_match)] ^= 1;
+    expect_untold(0, entry, "DROP", "-m conntrack with an option or an inversion that netpold does not use");
+    match->data[sizeof(struct xt_entry_match)] ^= 1;
+    match->u.user.revision = 2;
+    expect_untold(0, entry, "DROP", "-m conntrack, revision 2, which netpold does not use");
+}
+
 static void expect_refused(int family, const struct xtables_rule *rule)
 {
     _Alignas(16) uint8_t entry[XTABLES_ENTRY];
@@ -282,8 +453,9 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_unknown), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_masks),      cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_unknown),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tell_known), cmocka_unit_test(test_tell_header), cmocka_unit_test(test_tell_addresses),
+        cmocka_unit_test(test_tell_order), cmocka_unit_test(test_masks),       cmocka_unit_test(test_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
