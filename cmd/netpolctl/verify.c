@@ -12,7 +12,9 @@
 #include "netpolctl.h"
 #include "policy/compile.h"
 #include "read_file.h"
+#include "ruleset/jumps.h"
 #include "ruleset/parse.h"
+#include "ruleset/simulate_check.h"
 
 enum { OUTPUT_TEXT, OUTPUT_JSON };  // indices into the choices of --output
 enum { EXAMPLES_MAX = 100000 };
@@ -79,6 +81,8 @@ struct proof {
     struct live *live;              // or of the kernel
     const struct ruleset *ruleset;  // the one of them that is proven
     struct findings outside;        // of a text
+    struct findings unprovable;     // of ours, whatever they were read from
+    struct findings jumps;
     struct verify_result *result;
     uint64_t milliseconds;
 };
@@ -92,6 +96,8 @@ static void proof_done(struct proof *proof)
         live_free(proof->live);
     }
     findings_free(&proof->outside);
+    findings_free(&proof->unprovable);
+    findings_free(&proof->jumps);
     ruleset_free(proof->own);
     facts_free(proof->facts);
     state_free(proof->state);
@@ -163,6 +169,43 @@ static void clear_progress(void)
     (void)fputs("\r\033[K", stderr);
 }
 
+static int take_findings(struct findings *from, struct findings *to, struct err *err)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        if (findings_add(to, from->v[i].where, from->v[i].what, err) < 0) {
+            return -1;
+        }
+    }
+    to->more += from->more;
+    return 0;
+}
+
+// What was read may hold more than netpold writes.
+static int check_rules(struct proof *proof, struct err *err)
+{
+    if (proof->live && take_findings(&proof->live->unprovable, &proof->unprovable, err) < 0) {
+        return -1;
+    }
+    if (!args.rules && !args.kernel) {
+        return 0;
+    }
+    return simulate_check(proof->ruleset, &proof->unprovable, err) < 0
+               ? -1
+               : jumps_check(proof->ruleset, &proof->jumps, err);
+}
+
+// A kernel took rules that the simulator does not walk: nothing is proven, and they are named.
+static int note_walk(struct proof *proof, struct err *err)
+{
+    const struct err why = *err;
+    *err = (struct err){0};
+    proof->result = calloc(1, sizeof(*proof->result));
+    if (!proof->result) {
+        return err_oom(err);
+    }
+    return findings_add(&proof->unprovable, *why.object ? why.object : "our rules", why.msg, err);
+}
+
 static int prove(struct proof *proof, const struct verify_input *input, struct err *err)
 {
     bool terminal = isatty(STDERR_FILENO);
@@ -178,10 +221,11 @@ static int prove(struct proof *proof, const struct verify_input *input, struct e
     if (terminal) {
         clear_progress();
     }
-    if (rc < 0 && args.rules && (err->kind == ERR_BUG || err->kind == ERR_UNSUPPORTED)) {
+    bool walk = rc < 0 && (err->kind == ERR_BUG || err->kind == ERR_UNSUPPORTED || err->kind == ERR_LIMIT);
+    if (walk && args.rules) {
         err->kind = ERR_INPUT;  // of whoever wrote the text
     }
-    return rc;
+    return walk && args.kernel ? note_walk(proof, err) : rc;
 }
 
 static int report(const struct proof *proof, const struct verify_input *input, bool *ret_proven, struct err *err)
@@ -194,7 +238,8 @@ static int report(const struct proof *proof, const struct verify_input *input, b
         .facts = proof->facts_from,
         .foreign_rules = args.rules || args.kernel,
         .outside = proof->live ? &proof->live->foreign : &proof->outside,
-        .unprovable = proof->live ? &proof->live->unprovable : NULL,
+        .unprovable = &proof->unprovable,
+        .jumps = &proof->jumps,
     };
     bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
     if ((args.output == OUTPUT_JSON ? verify_report_json(&report, &out, err)
@@ -229,7 +274,7 @@ static int verify_run(const struct verb *verb UNUSED, const struct cli_list *ope
     const struct policy_options options = policy_options_from(&args.common.policy);
     if (check_words(operands, &err) < 0 || take_facts(&proof, &err) < 0 ||
         load_state(&args.common, &proof.state, &findings, &err) < 0 || require_node(proof.state, args.node, &err) < 0 ||
-        take_rules(&proof, &options, &err) < 0) {
+        take_rules(&proof, &options, &err) < 0 || check_rules(&proof, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

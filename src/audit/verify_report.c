@@ -191,6 +191,7 @@ static void text_notes(const struct verify_report *report, struct buf *out)
                    "verdict at most (--max-counterexamples)\n",
                    result->differing, result->n_examples);
     }
+    text_findings("our jumps", report->jumps, out);
     text_findings("ours, and not to be judged", report->unprovable, out);
     text_findings("outside of this proof, rules of others that may decide before ours", report->outside, out);
     if (report->facts == VERIFY_FACTS_UNKNOWN && report->foreign_rules) {

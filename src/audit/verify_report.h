@@ -23,6 +23,7 @@ struct verify_report {
     bool foreign_rules;                 // the rules are not the compiled ones: read from text or from a kernel
     const struct findings *outside;     // rules of others that are asked before ours; NULL none
     const struct findings *unprovable;  // what is ours and cannot be judged; NULL none
+    const struct findings *jumps;       // jumps of ours that are missing, or stand twice: a hint; NULL none
 };
 
 // No class differs and nothing of ours was left unjudged. Rules of others are named, and are no part of it.

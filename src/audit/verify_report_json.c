@@ -155,6 +155,7 @@ int verify_report_json(const struct verify_report *report, struct buf *out, stru
     buf_putc(out, ']');
     json_findings("outside", report->outside, out);
     json_findings("unprovable", report->unprovable, out);
+    json_findings("jumps", report->jumps, out);
     buf_puts(out, "}\n");
     return out->failed ? err_oom(err) : 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/facts.h"
 
+#include <stdio.h>
+
 #include "base/doc.h"
 #include "host/facts_build.h"
 #include "json/json.h"
@@ -260,7 +262,13 @@ int facts_parse_json(const char *text, size_t len, const char *file, struct fact
     size_t used = 0;
     unsigned next_line = 0;
     if (json_parse(text, len, 1, &arena, &root, &used, &next_line, err) < 0) {
-        return err_at_object(err, "%s", file);
+        // What json_parse says of the place is "line N".
+        char line[sizeof(err->object)] = "";
+        if (err) {
+            (void)snprintf(line, sizeof(line), "%s", err->object);
+            err->object[0] = '\0';
+        }
+        return err_at_object(err, "%.120s%s%s", file, *line ? ", " : "", line);
     }
     if (used != len) {
         (void)err_set(err, ERR_INPUT, 0, "more text behind the facts");

@@ -16,6 +16,7 @@ struct node {
     // The first thing in it, or behind it, that decides: "-j DROP" in that chain. NULL: nothing yet known.
     const char *decider_chain;
     const char *decider;
+    bool ours;  // one of our chains, or it leads to one
     struct edge *callers;
 };
 
@@ -141,6 +142,11 @@ static bool is_tame(enum table_kind table, bool builtin, const char *target)
         return table != TABLE_FILTER;
     }
     return table == TABLE_NAT && is_one_of(target, translations, ARRAY_SIZE(translations));
+}
+
+static bool is_ours(const char *target)
+{
+    return strncmp(target, RULESET_CHAIN_PREFIX, sizeof(RULESET_CHAIN_PREFIX) - 1) == 0;
 }
 
 static bool is_verdict(const char *target)
@@ -275,6 +281,21 @@ static int spread(struct foreign *foreign, struct err *err)
 {
     VEC(struct node *) queue = {0};
     int rc = 0;
+    // What leads into our chains by a way that is not ours, first.
+    for (size_t i = 0; i < foreign->order.n && rc == 0; i++) {
+        struct node *node = foreign->order.v[i];
+        node->ours = is_ours(node->name);
+        rc = node->ours && vec_push(&queue, node) < 0 ? err_oom(err) : 0;
+    }
+    for (size_t i = 0; i < queue.n && rc == 0; i++) {
+        for (struct edge *edge = queue.v[i]->callers; edge && rc == 0; edge = edge->next) {
+            if (!edge->from->ours) {
+                edge->from->ours = true;
+                rc = vec_push(&queue, edge->from) < 0 ? err_oom(err) : 0;
+            }
+        }
+    }
+    queue.n = 0;
     for (size_t i = 0; i < foreign->order.n && rc == 0; i++) {
         struct node *node = foreign->order.v[i];
         // Not a chain that we were told of: a target of an extension that may do anything, or a chain out of sight.
@@ -328,7 +349,8 @@ int foreign_judge(struct foreign *foreign, struct findings *to, struct err *err)
         const struct kept *kept = &foreign->kept.v[i];
         const struct node *node = kept->leads_to;
         bool decides = !node || !node->declared || node->decider;
-        if (kept->ahead && decides && say(kept, to, err) < 0) {
+        // A way into our chains that is not ours counts wherever it stands.
+        if ((kept->ahead || (node && node->ours)) && decides && say(kept, to, err) < 0) {
             return -1;
         }
     }

@@ -105,6 +105,28 @@ damaged chain 's/-g NETPOL-P-[A-Z0-9]+$/-g NETPOL-P-NOTHERE/'
 expect 4 'NETPOL-P-NOTHERE' -f "$shop" --node worker-1 --rules "$dir/chain"
 expect 4 'nothere: cannot be read' -f "$shop" --node worker-1 --rules "$dir/nothere"
 
+# What a packet of the model cannot say is named, and nothing is proven of it
+{
+    echo "create NP4-ODD hash:ip,port family inet"
+    echo "add NP4-ODD 10.244.1.10,gre:0"
+    cat "$dir/rules"
+} >"$dir/gre"
+expect 2 'IPv4 set NP4-ODD: 10.244.1.10,[^ ]*:0: no port of TCP, UDP or SCTP' -f "$shop" --node worker-1 --rules "$dir/gre"
+{
+    cat "$dir/rules"
+    printf '# ip6tables-restore --noflush\n*filter\n:NETPOL-X - [0:0]\n-A NETPOL-X -m hl --hl-eq 0 -j DROP\nCOMMIT\n'
+} >"$dir/hl"
+expect 2 'IPv6 filter NETPOL-X rule 1: a hop limit of 0' -f "$shop" --node worker-1 --rules "$dir/hl"
+# Ways into our chains that are not ours, tables that come first, jumps that are missing
+damaged detour 's/^-I FORWARD 1 .*/:KUBE-X - [0:0]\n-A KUBE-X -j NETPOL-DROP\n-A FORWARD -j KUBE-X/'
+expect 2 'FORWARD, line [0-9]+: -j KUBE-X \(KUBE-X: -j NETPOL-DROP\)' -f "$shop" --node worker-1 --rules "$dir/detour"
+expect 2 'NETPOL-FORWARD' -f "$shop" --node worker-1 --rules "$dir/detour"
+{
+    printf '*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p udp -j DROP\nCOMMIT\n'
+    cat "$dir/rules"
+} >"$dir/mangle"
+expect 0 'IPv4 mangle FORWARD, line 3: -p udp -j DROP' -f "$shop" --node worker-1 --rules "$dir/mangle"
+
 # Words
 expect 3 '--node NAME is required' -f "$shop"
 expect 3 '--rules and --kernel do not go together' -f "$shop" --node worker-1 --rules "$dir/rules" --kernel
@@ -113,6 +135,7 @@ expect 3 '--rules - and --facts - cannot both' -f "$shop" --node worker-1 --rule
 expect 3 'unexpected word' -f "$shop" --node worker-1 shop/web
 expect 4 'names the node "worker-3"' -f "$shop" --node worker-3
 expect 4 'nothere: cannot be read' -f "$shop" --node worker-1 --facts "$dir/nothere"
+expect 4 'README.md, line 1: invalid JSON' -f "$shop" --node worker-1 --facts README.md
 expect 0 'max-counterexamples' --help
 
 # A state that could be read in part only: judged, and exit 4
@@ -141,7 +164,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
 assert len(lines) == 1, "one object on one line"
 report = json.loads(lines[0])
 assert list(report) == ["node", "verdict", "classes", "differing", "pods", "pairs", "cells", "seconds", "facts",
-                        "counterexamples", "outside", "unprovable"], list(report)
+                        "counterexamples", "outside", "unprovable", "jumps"], list(report)
 assert report["node"] == "worker-1" and report["verdict"] == "not-proven", report
 assert report["classes"] > report["differing"] >= len(report["counterexamples"]) == 3, report
 for example in report["counterexamples"]:
