@@ -254,7 +254,7 @@ static void json_has_every_key_in_order(void **unused)
     assert_string_equal(text, "{\"node\":\"n1\",\"verdict\":\"proven\",\"classes\":1234,\"differing\":0,\"pods\":2,"
                               "\"pairs\":1,\"cells\":17,\"seconds\":1.230,\"facts\":\"live\",\"counterexamples\":[],"
                               "\"outside\":[{\"where\":\"IPv4 raw PREROUTING rule 1\",\"what\":\"-j \\\"A\\\"\"},"
-                              "{\"more\":2}],\"unprovable\":[]}\n");
+                              "{\"more\":2}],\"unprovable\":[],\"jumps\":[]}\n");
 }
 
 static void json_tells_a_counterexample(void **unused)
