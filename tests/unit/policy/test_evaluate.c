@@ -252,6 +252,16 @@ static void test_unknown(void **unused)
     EXPECT_SIDE(v, DIRECTION_INGRESS, VERDICT_ALLOW, REASON_RULE);
     assert_string_equal(v.sides[DIRECTION_INGRESS].policy->meta.name, "q");
     verdict_done(&v);
+    // What is allowed stays so, whatever the last policy would leave open, and the first that allows is told.
+    add_policy(state, "x", "r", DIRECTION_INGRESS, &by_block, 1);
+    v = ask(state, pod_end(state, "x", "new"), pod_end(state, "x", "a"));
+    EXPECT_SIDE(v, DIRECTION_INGRESS, VERDICT_ALLOW, REASON_RULE);
+    assert_string_equal(v.sides[DIRECTION_INGRESS].policy->meta.name, "q");
+    verdict_done(&v);
+    add_policy(state, "x", "r", DIRECTION_INGRESS, &anything, 1);
+    v = ask(state, pod_end(state, "x", "new"), pod_end(state, "x", "a"));
+    assert_string_equal(v.sides[DIRECTION_INGRESS].policy->meta.name, "q");
+    verdict_done(&v);
 }
 
 static void test_deny_wins_over_unknown(void **unused)
