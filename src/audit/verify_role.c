@@ -68,10 +68,16 @@ static int judge_ports(struct role *role, struct verify_class *class)
 {
     const struct verify_ports *ports = &role->work->ports;
     for (size_t i = 0; i < ports->n_classes; i++) {
-        class->ports = verify_ports_class(ports, i, &class->n_ports);
-        class->witness.port = class->n_ports ? class->ports[0].first : 0;
-        if (judge_class(role, class) < 0) {
-            return -1;
+        size_t n;
+        const struct port_range *pieces = verify_ports_class(ports, i, &n);
+        // Every interval has a witness of its own: one would do, but a boundary is where a judge goes wrong.
+        class->n_ports = n ? 1 : 0;
+        for (size_t j = 0; j < (n ? n : 1); j++) {
+            class->ports = n ? &pieces[j] : NULL;
+            class->witness.port = n ? pieces[j].first : 0;
+            if (judge_class(role, class) < 0) {
+                return -1;
+            }
         }
     }
     return 0;

@@ -13,6 +13,8 @@
 #include <stdio.h>
 
 #include "audit/verify_class.h"
+#include "policy/compile.h"
+#include "support/build.h"
 #include "support/verify_world.h"
 
 enum { STATES = 1000, FAULTS = 60, PATIENCE = 100000 };
@@ -129,11 +131,54 @@ static void test_faults_are_found(void **unused)
     assert_true(n < FAULTS || by_luck > 0);
 }
 
+// What small random states never reach: sets of hundreds of pods, a name with more numbers than usual.
+static void test_many_pods_are_proven(void **unused)
+{
+    (void)unused;
+    enum { PODS = 400, NUMBERS = 40 };
+    struct buf BUF_CLEANUP yaml = {0};
+    for (int i = 0; i < PODS; i++) {
+        buf_printf(&yaml,
+                   "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: p%d, labels: {half: h%d}}, "
+                   "spec: {nodeName: n%d, containers: [{name: c, ports: [",
+                   i, i % 2, 1 + (i >= 4));
+        for (int j = 0; j < NUMBERS; j++) {
+            buf_printf(&yaml, "%s{name: %s, containerPort: %d}", j ? ", " : "", i % 3 ? "web" : "http",
+                       8000 + 100 * (i % 5) + j);
+            buf_printf(&yaml, "]}, {name: c%d, ports: [", j);
+            // A name stands once in a container.
+            buf_printf(&yaml, "{name: q%d, containerPort: %d}", j, 9000 + j);
+        }
+        buf_printf(&yaml, "]}]}, status: {phase: Running, podIPs: [{ip: 10.7.%d.%d}, {ip: \"fd00:7::%x\"}]}}\n",
+                   i / 200, 1 + i % 200, 1 + i);
+    }
+    buf_puts(&yaml, POLICY("x", "all",
+                           "{podSelector: {matchLabels: {half: h0}}, policyTypes: [Ingress, Egress], ingress: "
+                           "[{from: [{podSelector: {}}], ports: [{port: 80}]}], egress: [{to: [{podSelector: "
+                           "{matchLabels: {half: h1}}}], ports: [{port: web}, {port: http}]}, {ports: "
+                           "[{port: q3}]}]}"));
+    assert_false(yaml.failed);
+    CLEANUP(state_free) struct state *state = build_state(yaml.data);
+    CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
+    CLEANUP(verify_result_free) struct verify_result *result = NULL;
+    const struct policy_options options = {0};
+    const struct verify_options how = {.max_examples = 1};
+    assert_int_equal(compile_ruleset(state, "n1", NULL, &options, &ruleset, NULL, NULL), 0);
+    const struct verify_input input = {.state = state, .node = "n1", .options = &options, .ruleset = ruleset};
+    assert_int_equal(verify_ruleset(&input, &how, &result, NULL), 0);
+    if (result->differing) {
+        random_packet_print(&result->examples[0].packet);
+    }
+    assert_int_equal(result->differing, 0);
+    assert_true(result->classes > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_states_are_proven),
         cmocka_unit_test(test_faults_are_found),
+        cmocka_unit_test(test_many_pods_are_proven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,6 +174,11 @@ void trial_print(const struct trial *trial)
                trial->node, trial->options.denied == DENIED_REJECT ? "reject" : "drop",
                trial->options.allowed == ALLOWED_ACCEPT ? "accept" : "return",
                trial->options.host_egress_allowed ? "allow" : "enforce", trial->facts ? " --facts=FILE" : "");
+    char source[ADDRESS_TEXT];
+    char destination[ADDRESS_TEXT];
+    buf_printf(&rest, "# the ends alone: netpolctl explain --rules -f - %s %s -p %u --port %u\n",
+               address_format(&trial->packet.source, source), address_format(&trial->packet.destination, destination),
+               trial->packet.protocol, trial->packet.port);
     if (trial->facts) {
         buf_puts(&rest, "facts: ");
         facts_render_json(trial->facts, &rest);

@@ -95,9 +95,9 @@ static void test_requirement_order(void **unused)
 {
     (void)unused;
     const struct requirement sorted[] = {
-        REQ0("a", SELECTOR_IN),         REQ("a", SELECTOR_IN, "x"),     REQ("a", SELECTOR_IN, "x", "y"),
-        REQ("a", SELECTOR_IN, "y"),     REQ("a", SELECTOR_NOT_IN, "a"), REQ0("a", SELECTOR_EXISTS),
-        REQ0("a", SELECTOR_NOT_EXISTS), REQ("b", SELECTOR_IN, "a"),
+        REQ("A", SELECTOR_NOT_IN, "z"),  REQ0("a", SELECTOR_IN),         REQ("a", SELECTOR_IN, "x"),
+        REQ("a", SELECTOR_IN, "x", "y"), REQ("a", SELECTOR_IN, "y"),     REQ("a", SELECTOR_NOT_IN, "a"),
+        REQ0("a", SELECTOR_EXISTS),      REQ0("a", SELECTOR_NOT_EXISTS), REQ("b", SELECTOR_IN, "a"),
     };
     for (size_t i = 0; i < ARRAY_SIZE(sorted); i++) {
         for (size_t j = 0; j < ARRAY_SIZE(sorted); j++) {
