@@ -95,11 +95,14 @@ repair() { netpold n1 --once >/dev/null; }
 same "as programmed: the ruleset is the compiled one"
 check_equal "as programmed: nothing to say" "" "$(found)"
 check_equal "the compiled text names nobody" "" "$(on_node n1 "$LIVE" foreign "$WORK/rules")"
-flock "$WORK/xtables.lock" sleep 20 &
+# --no-fork: the process that is ended is the one that holds the lock.
+flock --no-fork "$WORK/xtables.lock" sleep 20 &
 holder=$!
-sleep 0.1
+is_held() { ! flock --nonblock "$WORK/xtables.lock" true; }
+check "the lock is held" eventually 5 is_held
 check_equal "a lock that somebody holds is no hindrance" "" \
     "$(XTABLES_LOCKFILE=$WORK/xtables.lock timeout 10 ip netns exec n1 "$LIVE" equals "$WORK/rules" 2>&1)"
+check "the lock is still held then" is_held
 kill $holder
 wait $holder 2>/dev/null
 
