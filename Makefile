@@ -87,7 +87,8 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 
 # ---- tests ---------------------------------------------------------------------------------------------------------
 # tests/unit/<module>/test_*.c links with that module and what it stands on; tests/property and tests/kernel helpers with
-# everything below cmd. tests/support/*.c is one archive that each of them may use.
+# everything below cmd. tests/support/*.c is one archive that each of them may use; its test server speaks TLS and HTTP/2.
+LIBS_SUPPORT := -lssl -lcrypto -lnghttp2
 SUPPORT := $(BUILD)/lib/test-support.a
 $(SUPPORT): $(call objs,$(sort $(wildcard tests/support/*.c)))
 	@mkdir -p $(@D)
@@ -102,12 +103,25 @@ unit_module = $(word 4,$(subst /, ,$(patsubst $(BUILD)/%,x/%,$(1))))
 define unit_rules
 $(1): $(patsubst $(BUILD)/tests/%,$(BUILD)/obj/tests/%.o,$(1)) $(SUPPORT) $(call archives,$(CLOSURE_$(2)))
 	@mkdir -p $$(@D)
-	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_$(2)),$(SUPPORT)) -lcmocka -lm
+	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_$(2)),$(SUPPORT)) -lcmocka -lm $(LIBS_SUPPORT)
 endef
+# Fault tests have a clock of their own (tests/faults/clock.c), which no other program may get: an archive beside.
+FAULTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/faults/test_*.c)) tests/faults/soak.c)
+FAULT_SUPPORT := $(BUILD)/lib/test-faults.a
+$(FAULT_SUPPORT): $(call objs,$(sort $(filter-out tests/faults/test_%.c tests/faults/soak.c,$(wildcard tests/faults/*.c))))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcsD $@ $(filter %.o,$^)
+define fault_rules
+$(1): $(patsubst $(BUILD)/tests/%,$(BUILD)/obj/tests/%.o,$(1)) $(FAULT_SUPPORT) $(SUPPORT) $(call archives,$(CLOSURE_source))
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_source),$(FAULT_SUPPORT) $(SUPPORT)) -lcmocka -lz -lm $(LIBS_SUPPORT)
+endef
+$(foreach t,$(FAULTS),$(eval $(call fault_rules,$(t))))
 $(foreach t,$(UNIT),$(eval $(call unit_rules,$(t),$(call unit_module,$(t)))))
 $(foreach t,$(PROPERTY) $(TOOLS),$(eval $(call unit_rules,$(t),cmd)))
 
-tests-build: $(UNIT) $(PROPERTY) $(TOOLS)
+tests-build: $(UNIT) $(PROPERTY) $(TOOLS) $(FAULTS)
 test: deps ## everything that proves: lint-free build, unit, golden, property, sanitizers, kernel
 	$(Q)$(MAKE) --no-print-directory test-run
 test-run: all tests-build
@@ -127,6 +141,32 @@ conformance: deps ## the conformance suite; writes build/conformance.xml and bui
 mutation: deps ## deliberate bugs in evaluator and compiler, each of which a test must catch
 	$(Q)BUILD=$(BUILD) tests/mutation/run
 
+# A real API server with a real etcd, netpold on three nodes, real packets: `tests/e2e/run --list`, SCENARIOS='NAME…'. Where that
+# cannot be had it says so and is done; with REQUIRE_E2E=1 that is a failure.
+e2e: deps ## netpold against a real API server (docs/TESTING.md, "Real cluster")
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe
+	$(Q)BUILD=$(BUILD) tests/e2e/run $(SCENARIOS) || { rc=$$?; [ $$rc -eq 77 ] || exit $$rc; }
+e2e-scale: deps ## the same with 100,000 pods; writes the table of docs/benchmarks.md to build/scale.md
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe
+	$(Q)BUILD=$(BUILD) tests/e2e/run --scale --markdown $(BUILD)/scale.md || { rc=$$?; [ $$rc -eq 77 ] || exit $$rc; }
+
+# Random faults against a random workload, then the same state on both sides; SEED=N repeats a run.
+SOAK_SECONDS ?= 600
+soak: deps ## the API source against random faults for SOAK_SECONDS (600)
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/faults/soak
+	$(Q)$(BUILD)/tests/faults/soak $(SOAK_SECONDS)
+fault-rows: deps ## write the table of fault rows in docs/TESTING.md from the tests' names
+	$(Q)$(MAKE) --no-print-directory $(FAULTS)
+	$(Q)BUILD=$(BUILD) tests/faults/rows.py --write
+
+# What a large cluster costs a client of the API server, as a table.
+$(BUILD)/tests/bench/list: $(BUILD)/obj/tests/bench/list.o $(SUPPORT) $(call archives,$(CLOSURE_source))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(call link,$(filter %.o,$^),$(CLOSURE_source),$(SUPPORT)) $(LIBS_SUPPORT)
+bench-source: deps ## CPU and memory of listing and watching 150,000 pods
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/bench/list $(BUILD)/tests/tools/list_server
+	$(Q)$(BUILD)/tests/bench/list $(BUILD)/tests/tools/list_server
+
 # libFuzzer needs clang; the corpora in tests/fuzz/corpus are seeds, what a run finds stays below $(BUILD).
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -140,6 +180,7 @@ fuzz: deps ## fuzz every parser for FUZZ_SECONDS (20) each
 			|| { tail -40 $(BUILD)/fuzz/$$f.log; exit 1; }; \
 		grep -E 'number_of_executed_units' $(BUILD)/fuzz/$$f.log || true; done
 fuzz-build: $(addprefix $(BUILD)/,$(FUZZERS))
+$(BUILD)/fuzz_object_stream: $(call objs,$(addprefix src/source/,keep.c json_marks.c object_stream.c object_walk.c))
 $(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(call archives,$(CLOSURE_decode))
 	$(call say,LD,$@)$(call link,$(filter %.o,$^),$(CLOSURE_decode)) -fsanitize=fuzzer
 
@@ -166,9 +207,9 @@ install: all ## install to $(DESTDIR)$(PREFIX)
 clean: ## remove build/
 	rm -rf build
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all conformance mutation fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
+.PHONY: all bench-source conformance mutation e2e e2e-scale soak fault-rows fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
 .PHONY: help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

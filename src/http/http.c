@@ -3,6 +3,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -10,12 +13,19 @@
 #include "base/limits.h"
 #include "http/http_easy.h"
 
+// libcurl closes sockets whose connection never came about without a word to us: the number may be anybody's by now.
+struct opened {
+    int fd;
+    ino_t inode;
+};
+
 struct http {
     CURLM *multi;
     struct loop *loop;
     struct loop_timer *timer;
     struct http_request *requests;
     struct http_socket *sockets;
+    VEC(struct opened) opened;  // the sockets that libcurl has, watched or not
     char *user_agent;
     bool curl_ready;
 };
@@ -25,6 +35,7 @@ struct http_socket {
     struct http *http;
     struct http_socket *prev, *next;
     struct loop_fd *source;
+    int fd;
 };
 
 static void finish_all(struct http *http);
@@ -93,7 +104,7 @@ static int watch_socket(UNUSED CURL *easy, curl_socket_t fd, int what, void *arg
     if (!socket) {
         return -1;
     }
-    *socket = (struct http_socket){.http = http, .next = http->sockets};
+    *socket = (struct http_socket){.http = http, .next = http->sockets, .fd = fd};
     if (loop_add_fd(http->loop, fd, loop_mask(what), on_ready, socket, &socket->source, NULL) < 0) {
         free(socket);
         return -1;
@@ -104,6 +115,66 @@ static int watch_socket(UNUSED CURL *easy, curl_socket_t fd, int what, void *arg
     http->sockets = socket;
     (void)curl_multi_assign(http->multi, fd, socket);
     return 0;
+}
+
+static void forget_opened(struct http *http, int fd)
+{
+    for (size_t i = 0; i < http->opened.n; i++) {
+        if (http->opened.v[i].fd == fd) {
+            http->opened.v[i] = http->opened.v[--http->opened.n];
+            return;
+        }
+    }
+}
+
+static bool is_ours(const struct opened *opened)
+{
+    struct stat status;
+    return fstat(opened->fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == opened->inode;
+}
+
+int http_open_socket(struct http *http, int family, int type, int protocol)
+{
+    // Not for programs that are started meanwhile.
+    int fd = socket(family, type | SOCK_CLOEXEC, protocol);
+    struct stat status;
+    if (fd < 0) {
+        return -1;
+    }
+    forget_opened(http, fd);
+    if (fstat(fd, &status) < 0 || vec_push(&http->opened, (struct opened){.fd = fd, .inode = status.st_ino}) < 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+void http_close_socket(struct http *http, int fd)
+{
+    forget_opened(http, fd);
+    (void)close(fd);
+}
+
+static bool is_watched(const struct http *http, int fd)
+{
+    const struct http_socket *socket = http->sockets;
+    while (socket && socket->fd != fd) {
+        socket = socket->next;
+    }
+    return socket != NULL;
+}
+
+// Who wants a new connection distrusts those that stand. The idle ones would be taken by the next request that does not
+// say so: shut down, libcurl sees that they are dead and closes them.
+static void drop_idle(struct http *http)
+{
+    for (size_t i = http->opened.n; i-- > 0;) {
+        if (!is_ours(&http->opened.v[i])) {
+            http->opened.v[i] = http->opened.v[--http->opened.n];
+        } else if (!is_watched(http, http->opened.v[i].fd)) {
+            (void)shutdown(http->opened.v[i].fd, SHUT_RDWR);
+        }
+    }
 }
 
 static int arm_timer(UNUSED CURLM *multi, long timeout_ms, void *arg)
@@ -187,6 +258,7 @@ void http_free(struct http *http)
     while (http->sockets) {
         forget_socket(http->sockets);
     }
+    vec_free(&http->opened);
     loop_remove_timer(http->timer);
     if (http->curl_ready) {
         curl_global_cleanup();
@@ -245,17 +317,37 @@ static void finish_all(struct http *http)
     }
 }
 
+static void on_no_answer(void *arg)
+{
+    struct http_request *request = arg;
+    (void)snprintf(request->error, sizeof(request->error), "no answer within %u ms", request->head_timeout_ms);
+    finish(request, CURLE_OPERATION_TIMEDOUT);
+}
+
+static int prepare(struct http_request *request, struct err *err)
+{
+    if (request->head_timeout_ms == 0) {
+        return 0;
+    }
+    if (loop_add_timer(request->http->loop, on_no_answer, request, &request->head_timer, err) < 0) {
+        return -1;
+    }
+    loop_arm(request->head_timer, request->head_timeout_ms);
+    return 0;
+}
+
 int http_start(struct http *http, const struct http_options *options, const struct http_handler *handler,
                struct http_request **ret, struct err *err)
 {
-    struct http_request *request = NULL;
-    if (http_request_new(options, handler, http->user_agent, &request, err) < 0) {
+    CLEANUP(http_request_free) struct http_request *request = NULL;
+    if (http_request_new(http, options, handler, http->user_agent, &request, err) < 0 || prepare(request, err) < 0) {
         return -1;
     }
-    request->http = http;
+    if (options->fresh) {
+        drop_idle(http);
+    }
     CURLMcode rc = curl_multi_add_handle(http->multi, request->easy);
     if (rc != CURLM_OK) {
-        http_request_free(request);
         return err_set(err, rc == CURLM_OUT_OF_MEMORY ? ERR_OOM : ERR_BUG, (int)rc, "cannot start a request: %s",
                        curl_multi_strerror(rc));
     }
@@ -264,6 +356,6 @@ int http_start(struct http *http, const struct http_options *options, const stru
         http->requests->prev = request;
     }
     http->requests = request;
-    *ret = request;
+    *ret = TAKE(request);
     return 0;
 }

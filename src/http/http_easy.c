@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include <curl/curl.h>
@@ -13,24 +14,42 @@
 _Static_assert(sizeof(((struct http_request *)0)->error) >= CURL_ERROR_SIZE, "libcurl's error text needs its room");
 
 enum {
-    CONNECT_TIMEOUT_MS = 10000,
-    SLOW_SECONDS = 30,
-    // A peer that vanished is noticed within 45 s although an idle watch sends nothing (api-client.md 2.10).
-    KEEPALIVE_IDLE_S = 30,
-    KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
-    UNACKED_MS = 45000,
-    // Now and then a new connection, so that requests spread over the servers behind a load balancer.
-    CONNECTION_LIFE_S = 3600,
+    // A request that met the end of its connection knows it after a round trip; later it is an outage.
+    RACE_MS = 5000,
 };
 
-static int tune_socket(UNUSED void *arg, curl_socket_t fd, UNUSED curlsocktype purpose)
+const struct http_times http_times_default = {
+    .connect_ms = 10000,
+    // A peer that vanished is noticed within 45 s although an idle watch sends nothing (api-client.md 2.10).
+    .keepalive_s = 30,
+    .probe_s = 5,
+    .unacked_ms = 45000,
+    .slow_s = 30,
+    .connection_s = 3600,
+};
+
+static struct http_times times_of(const struct http_times *times)
 {
+    const struct http_times *standard = &http_times_default;
+    return (struct http_times){
+        .connect_ms = times->connect_ms ? times->connect_ms : standard->connect_ms,
+        .keepalive_s = times->keepalive_s ? times->keepalive_s : standard->keepalive_s,
+        .probe_s = times->probe_s ? times->probe_s : standard->probe_s,
+        .unacked_ms = times->unacked_ms ? times->unacked_ms : standard->unacked_ms,
+        .slow_s = times->slow_s ? times->slow_s : standard->slow_s,
+        .connection_s = times->connection_s ? times->connection_s : standard->connection_s,
+    };
+}
+
+static int tune_socket(void *arg, curl_socket_t fd, UNUSED curlsocktype purpose)
+{
+    const struct http_request *request = arg;
     const int on = 1;
-    const int idle = KEEPALIVE_IDLE_S;
-    const int interval = KEEPALIVE_INTERVAL_S;
+    const int idle = (int)request->times.keepalive_s;
+    const int interval = (int)request->times.probe_s;
     const int probes = KEEPALIVE_PROBES;
-    const unsigned unacked = UNACKED_MS;
+    const unsigned unacked = request->times.unacked_ms;
     // A socket that takes none of this still works; the hard timeout of each request bounds it.
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
@@ -38,6 +57,30 @@ static int tune_socket(UNUSED void *arg, curl_socket_t fd, UNUSED curlsocktype p
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof(unacked));
     return CURL_SOCKOPT_OK;
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_request *request = arg;
+    (void)purpose;
+    return http_open_socket(request->http, address->family, address->socktype, address->protocol);
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    http_close_socket(arg, fd);
+    return 0;
+}
+
+// libcurl has chosen the connection, a new one or one that stands, and sends the request next.
+static int on_connected(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+    struct http_ends *ends = &((struct http_request *)arg)->ends;
+    (void)snprintf(ends->peer_ip, sizeof(ends->peer_ip), "%s", peer_ip);
+    (void)snprintf(ends->local_ip, sizeof(ends->local_ip), "%s", local_ip);
+    ends->peer_port = (unsigned)peer_port;
+    ends->local_port = (unsigned)local_port;
+    return CURL_PREREQFUNC_OK;
 }
 
 static const char *header_of(CURL *easy, const char *name)
@@ -51,6 +94,22 @@ static unsigned status_of(CURL *easy)
     long status = 0;
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     return status > 0 ? (unsigned)status : 0;
+}
+
+static size_t take_header(char *data, size_t one, size_t len, void *arg)
+{
+    static const char warning[] = "warning:";
+    struct http_request *request = arg;
+    len *= one;
+    request->answered = true;
+    if (request->head_timer) {
+        loop_disarm(request->head_timer);
+    }
+    size_t name = sizeof(warning) - 1;
+    if (request->handler.warning && len > name && strncasecmp(data, warning, name) == 0) {
+        http_warnings(data + name, len - name, request->handler.warning, request->handler.arg);
+    }
+    return len;
 }
 
 static bool give_head(struct http_request *request)
@@ -81,163 +140,51 @@ static size_t take_body(char *data, size_t one, size_t len, void *arg)
     return request->refused ? 0 : len;
 }
 
-static int add_header(struct http_request *request, const char *name, const char *value, struct err *err)
-{
-    struct buf BUF_CLEANUP line = {0};
-    buf_printf(&line, "%s: %s", name, value);
-    struct curl_slist *longer = line.failed ? NULL : curl_slist_append(request->headers, line.data);
-    if (line.data) {
-        explicit_bzero(line.data, line.cap);
-    }
-    if (!longer) {
-        return err_oom(err);
-    }
-    request->headers = longer;
-    return 0;
-}
-
-static int set_headers(struct http_request *request, const struct http_options *options, struct err *err)
-{
-    if (add_header(request, "Accept", options->accept, err) < 0 ||
-        (options->host && add_header(request, "Host", options->host, err) < 0)) {
-        return -1;
-    }
-    if (options->bearer) {
-        struct buf BUF_CLEANUP value = {0};
-        buf_printf(&value, "Bearer %s", options->bearer);
-        int rc = value.failed ? err_oom(err) : add_header(request, "Authorization", value.data, err);
-        if (value.data) {
-            explicit_bzero(value.data, value.cap);
-        }
-        return rc;
-    }
-    return 0;
-}
-
-static CURLcode set_pem(CURL *easy, CURLoption option, const char *pem)
-{
-    // Copied: libcurl hands the memory to the TLS library at a time of its own.
-    struct curl_blob blob = {.data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
-    return curl_easy_setopt(easy, option, &blob);
-}
-
-static CURLcode set_tls(CURL *easy, const struct http_options *options)
-{
-    CURLcode rc = curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (rc == CURLE_OK && options->insecure) {
-        rc = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L) : rc;
-    }
-    if (rc == CURLE_OK && options->ca_pem) {
-        rc = set_pem(easy, CURLOPT_CAINFO_BLOB, options->ca_pem);
-        // Only these, not those of the system as well.
-        rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) : rc;
-    }
-    if (rc == CURLE_OK && options->cert_pem && options->key_pem) {
-        rc = set_pem(easy, CURLOPT_SSLCERT_BLOB, options->cert_pem);
-        rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM") : rc;
-        rc = rc == CURLE_OK ? set_pem(easy, CURLOPT_SSLKEY_BLOB, options->key_pem) : rc;
-        rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM") : rc;
-    }
-    return rc;
-}
-
-struct setting {
-    CURLoption option;
-    long value;
-};
-
-static CURLcode set_numbers(CURL *easy, const struct http_options *options)
-{
-    const struct setting settings[] = {
-        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
-        {CURLOPT_FOLLOWLOCATION, 0},
-        {CURLOPT_NOSIGNAL, 1},
-        {CURLOPT_QUICK_EXIT, 1},
-        {CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS},
-        {CURLOPT_TIMEOUT_MS, (long)options->timeout_ms},
-        {CURLOPT_LOW_SPEED_LIMIT, (long)options->min_speed},
-        {CURLOPT_LOW_SPEED_TIME, options->min_speed ? SLOW_SECONDS : 0},
-        {CURLOPT_FRESH_CONNECT, options->fresh},
-        {CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S},
-        {CURLOPT_DNS_CACHE_TIMEOUT, options->fresh ? 0 : 60},
-    };
-    CURLcode rc = CURLE_OK;
-    for (size_t i = 0; i < ARRAY_SIZE(settings) && rc == CURLE_OK; i++) {
-        rc = curl_easy_setopt(easy, settings[i].option, settings[i].value);
-    }
-    return rc;
-}
-
-static CURLcode set_texts(CURL *easy, const struct http_options *options, const char *user_agent)
-{
-    const struct {
-        CURLoption option;
-        const char *value;
-    } settings[] = {
-        {CURLOPT_URL, options->url},
-        {CURLOPT_PROTOCOLS_STR, options->plain ? "https,http" : "https"},
-        {CURLOPT_USERAGENT, user_agent},
-        {CURLOPT_PROXY, ""},  // not even what the environment says
-        {CURLOPT_ACCEPT_ENCODING, options->compressed ? "gzip" : NULL},
-    };
-    CURLcode rc = CURLE_OK;
-    for (size_t i = 0; i < ARRAY_SIZE(settings) && rc == CURLE_OK; i++) {
-        rc = curl_easy_setopt(easy, settings[i].option, settings[i].value);
-    }
-    return rc;
-}
-
 static CURLcode set_callbacks(struct http_request *request)
 {
     CURL *easy = request->easy;
     CURLcode rc = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_WRITEDATA, request) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_HEADERDATA, request) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_PREREQDATA, request) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) : rc;
+    // The pool's, as a connection outlives the request that opened it.
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, request->http) : rc;
     rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, tune_socket) : rc;
+    rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, request) : rc;
     rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->error) : rc;
     rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_PRIVATE, request) : rc;
     return rc;
 }
 
-static CURLcode set_route(struct http_request *request, const struct http_options *options, struct curl_slist **ret)
+int http_request_new(struct http *http, const struct http_options *options, const struct http_handler *handler,
+                     const char *user_agent, struct http_request **ret, struct err *err)
 {
-    CURLcode rc = curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, request->headers);
-    if (rc == CURLE_OK && options->connect_to) {
-        *ret = curl_slist_append(NULL, options->connect_to);
-        rc = *ret ? curl_easy_setopt(request->easy, CURLOPT_CONNECT_TO, *ret) : CURLE_OUT_OF_MEMORY;
-    }
-    return rc;
-}
-
-int http_request_new(const struct http_options *options, const struct http_handler *handler, const char *user_agent,
-                     struct http_request **ret, struct err *err)
-{
-    struct http_request *request = calloc(1, sizeof(*request));
+    CLEANUP(http_request_free) struct http_request *request = calloc(1, sizeof(*request));
     if (!request) {
         return err_oom(err);
     }
+    request->http = http;
     request->handler = *handler;
+    request->times = times_of(&options->times);
+    request->head_timeout_ms = options->head_timeout_ms;
     request->error_body.max = LIMIT_HTTP_ERROR_BODY;
     request->easy = curl_easy_init();
     if (!request->easy) {
-        http_request_free(request);
         return err_oom(err);
     }
-    if (set_headers(request, options, err) < 0) {
-        http_request_free(request);
+    if (http_setup(request, options, user_agent, err) < 0) {
         return -1;
     }
-    CURLcode rc = set_numbers(request->easy, options);
-    rc = rc == CURLE_OK ? set_texts(request->easy, options, user_agent) : rc;
-    rc = rc == CURLE_OK ? set_tls(request->easy, options) : rc;
-    rc = rc == CURLE_OK ? set_callbacks(request) : rc;
-    rc = rc == CURLE_OK ? set_route(request, options, (struct curl_slist **)&request->route) : rc;
+    CURLcode rc = set_callbacks(request);
     if (rc != CURLE_OK) {
-        http_request_free(request);
-        return err_set(err, rc == CURLE_OUT_OF_MEMORY ? ERR_OOM : ERR_UNSUPPORTED, (int)rc,
-                       "libcurl refuses an option: %s", curl_easy_strerror(rc));
+        return err_set(err, ERR_UNSUPPORTED, (int)rc, "libcurl refuses a callback: %s", curl_easy_strerror(rc));
     }
-    *ret = request;
+    *ret = TAKE(request);
     return 0;
 }
 
@@ -255,10 +202,28 @@ void http_request_free(struct http_request *request)
         return;
     }
     curl_easy_cleanup(request->easy);
+    loop_remove_timer(request->head_timer);
     free_headers(request->headers);
     curl_slist_free_all(request->route);
     buf_free(&request->error_body);
     free(request);
+}
+
+bool http_same_connection(const struct http_request *a, const struct http_request *b)
+{
+    return a->ends.peer_port && a->ends.peer_port == b->ends.peer_port && a->ends.local_port == b->ends.local_port &&
+           strcmp(a->ends.local_ip, b->ends.local_ip) == 0 && strcmp(a->ends.peer_ip, b->ends.peer_ip) == 0;
+}
+
+bool http_peer(const struct http_request *request, char *ret, size_t size)
+{
+    const struct http_ends *ends = &request->ends;
+    if (!ends->peer_port) {
+        return false;
+    }
+    bool v6 = strchr(ends->peer_ip, ':') != NULL;
+    (void)snprintf(ret, size, v6 ? "[%s]:%u" : "%s:%u", ends->peer_ip, ends->peer_port);
+    return true;
 }
 
 static enum http_outcome outcome_of(const struct http_request *request, CURLcode code)
@@ -273,6 +238,26 @@ static enum http_outcome outcome_of(const struct http_request *request, CURLcode
     return code == CURLE_OPERATION_TIMEDOUT ? HTTP_TIMEOUT : HTTP_BROKEN;
 }
 
+// What libcurl says when its request and the server's end of the connection crossed (measured with 7.88.1). HTTP/1.1 is
+// no part of it, as libcurl sends such a request again by itself, and so it does when other streams of the connection
+// live:
+//   16  GOAWAY that leaves out the only stream, on a new connection too
+//   18  the end of a connection that had served others
+//   55, 56  the same with a reset
+static bool was_raced(const struct http_request *request, CURLcode code)
+{
+    long opened = 0;
+    curl_off_t took_us = 0;
+    (void)curl_easy_getinfo(request->easy, CURLINFO_NUM_CONNECTS, &opened);
+    (void)curl_easy_getinfo(request->easy, CURLINFO_TOTAL_TIME_T, &took_us);
+    if (request->answered || took_us > RACE_MS * 1000LL) {
+        return false;
+    }
+    return code == CURLE_HTTP2 ||
+           (opened == 0 && request->ends.peer_port &&
+            (code == CURLE_PARTIAL_FILE || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR));
+}
+
 void http_request_result(struct http_request *request, int code, char *why, size_t why_size, struct http_result *ret)
 {
     // An answer without a body has not shown its head yet.
@@ -280,9 +265,11 @@ void http_request_result(struct http_request *request, int code, char *why, size
         (void)give_head(request);
     }
     enum http_outcome outcome = outcome_of(request, (CURLcode)code);
+    bool raced = outcome == HTTP_BROKEN && was_raced(request, (CURLcode)code);
     why[0] = '\0';
     if (outcome != HTTP_COMPLETE) {
-        (void)snprintf(why, why_size, "%s", request->error[0] ? request->error : curl_easy_strerror((CURLcode)code));
+        (void)snprintf(why, why_size, "%s%s", raced ? "the server was closing the connection: " : "",
+                       request->error[0] ? request->error : curl_easy_strerror((CURLcode)code));
     }
     struct curl_header *header;
     curl_off_t retry_after = 0;
@@ -294,6 +281,7 @@ void http_request_result(struct http_request *request, int code, char *why, size
         .retry_after_s = retry_after <= 0           ? 0
                          : retry_after > UINT32_MAX ? UINT32_MAX
                                                     : (unsigned)retry_after,
+        .raced = raced,
         .code = code,
         .why = why,
         .body = request->error_body.data ? request->error_body.data : "",

@@ -3,187 +3,279 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
+#include "support/api_server_private.h"
 
-enum { REQUEST_MAX = 64 << 10 };
+enum { REQUEST_MAX = 1 << 20 };
 
-struct api_exchange {
-    struct api_server *server;
-    struct api_exchange *prev, *next;
-    int fd;
-    struct loop_fd *source;
-    struct buf in;
-    struct buf out;
-    bool busy;  // a request was given to the test and not answered yet
-    bool chunked;
-    char path[512];
-    char query[4096];
-    char *headers;  // of the present request
-};
-
-struct api_server {
-    struct loop *loop;
-    struct loop_fd *source;
-    int fd;
-    unsigned port;
-    bool any_address;
-    size_t connections;
-    api_server_fn *fn;
-    void *arg;
-    struct api_exchange *exchanges;
-};
-
-static void drop(struct api_exchange *exchange)
+void api_connection_drop(struct api_connection *connection)
 {
-    if (exchange->prev) {
-        exchange->prev->next = exchange->next;
+    struct api_server *server = connection->server;
+    // Before the session of HTTP/2 goes, so that it finds none of its streams.
+    for (struct api_exchange *exchange = server->exchanges, *next; exchange; exchange = next) {
+        next = exchange->next;
+        if (exchange->connection == connection) {
+            api_exchange_free(exchange);
+        }
+    }
+    if (connection->prev) {
+        connection->prev->next = connection->next;
     } else {
-        exchange->server->exchanges = exchange->next;
+        server->connections = connection->next;
     }
-    if (exchange->next) {
-        exchange->next->prev = exchange->prev;
+    if (connection->next) {
+        connection->next->prev = connection->prev;
     }
-    loop_remove_fd(exchange->source);
-    (void)close(exchange->fd);
-    buf_free(&exchange->in);
-    buf_free(&exchange->out);
-    free(exchange->headers);
-    free(exchange);
+    api_http2_free(connection->http2);
+    api_tls_free(connection->tls);
+    loop_remove_fd(connection->source);
+    (void)close(connection->fd);
+    buf_free(&connection->in);
+    buf_free(&connection->out);
+    free(connection);
+}
+
+bool api_connection_alive(const struct api_server *server, size_t number)
+{
+    const struct api_connection *connection = server->connections;
+    while (connection && connection->number != number) {
+        connection = connection->next;
+    }
+    return connection != NULL;
 }
 
 // Sends what it can. A connection that is gone is dropped when the loop comes back to it: the caller still holds it.
-static void flush(struct api_exchange *exchange)
+void api_connection_flush(struct api_connection *connection)
 {
+    struct buf *out = &connection->out;
     size_t sent = 0;
-    while (sent < exchange->out.len) {
-        ssize_t n = send(exchange->fd, exchange->out.data + sent, exchange->out.len - sent, MSG_NOSIGNAL);
+    while (sent < out->len) {
+        ssize_t n = send(connection->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             break;
         }
         if (n <= 0) {
-            (void)shutdown(exchange->fd, SHUT_RDWR);
-            buf_clear(&exchange->out);
+            (void)shutdown(connection->fd, SHUT_RDWR);
+            buf_clear(out);
             return;
         }
         sent += (size_t)n;
     }
     if (sent) {
-        memmove(exchange->out.data, exchange->out.data + sent, exchange->out.len - sent);
-        exchange->out.len -= sent;
+        memmove(out->data, out->data + sent, out->len - sent);
+        out->len -= sent;
     }
-    unsigned events = LOOP_READ | (exchange->out.len ? (unsigned)LOOP_WRITE : 0);
-    if (loop_change_fd(exchange->source, events, NULL) < 0) {
-        (void)shutdown(exchange->fd, SHUT_RDWR);
+    unsigned events = LOOP_READ | (out->len ? (unsigned)LOOP_WRITE : 0);
+    if (loop_change_fd(connection->source, events, NULL) < 0) {
+        (void)shutdown(connection->fd, SHUT_RDWR);
+    }
+    // The client closes in turn; to close now could reset what it has not read yet.
+    if (connection->closing && out->len == 0) {
+        (void)shutdown(connection->fd, SHUT_WR);
     }
 }
 
-static void take_text(char *ret, size_t size, const char *from, size_t len)
+void api_connection_write(struct api_connection *connection, const void *data, size_t len)
 {
-    len = len < size ? len : size - 1;
-    memcpy(ret, from, len);
-    ret[len] = '\0';
+    if (connection->closing) {
+        return;
+    }
+    if (connection->tls) {
+        api_tls_write(connection->tls, data, len, connection->server->record_size, &connection->out);
+    } else {
+        buf_add(&connection->out, data, len);
+    }
+    api_connection_flush(connection);
 }
 
-// Takes one request out of the input, if it is there as a whole. GET only: there is no body.
-static bool take_request(struct api_exchange *exchange)
+void api_connection_close(struct api_connection *connection)
 {
-    if (exchange->busy || exchange->in.len == 0) {
+    if (!connection->closing && connection->tls) {
+        api_tls_close_notify(connection->tls, &connection->out);
+    }
+    connection->closing = true;
+    api_connection_flush(connection);
+}
+
+static struct api_exchange *oldest_fresh(const struct api_server *server, size_t connection)
+{
+    struct api_exchange *oldest = NULL;
+    for (struct api_exchange *exchange = server->exchanges; exchange; exchange = exchange->next) {
+        if (exchange->fresh && exchange->connection->number == connection &&
+            (!oldest || exchange->stream < oldest->stream)) {
+            oldest = exchange;
+        }
+    }
+    return oldest;
+}
+
+// The test may end any connection from within its function, this one included.
+static void give_requests(struct api_server *server, size_t connection)
+{
+    struct api_exchange *exchange;
+    while ((exchange = oldest_fresh(server, connection))) {
+        exchange->fresh = false;
+        server->fn(exchange, server->arg);
+    }
+}
+
+static bool answer_with_alert(struct api_connection *connection)
+{
+    const unsigned char record[] = {21, 3, 3, 0, 2, 2, (unsigned char)connection->server->alert};
+    buf_add(&connection->out, record, sizeof(record));
+    connection->closing = true;
+    return true;
+}
+
+static bool take_bytes(struct api_connection *connection, const char *data, size_t len)
+{
+    if (!connection->tls) {
+        buf_add(&connection->in, data, len);
+        return !connection->in.failed;
+    }
+    if (connection->server->alert && !api_tls_ready(connection->tls)) {
+        return answer_with_alert(connection);
+    }
+    // What TLS has to say at its end is sent as well.
+    if (!api_tls_take(connection->tls, data, len, &connection->in, &connection->out)) {
+        connection->closing = true;
+    }
+    return !connection->in.failed;
+}
+
+// Finds out what the client speaks. False: too early to tell.
+static bool know(struct api_connection *connection)
+{
+    if (connection->known || connection->in.len == 0) {
+        return connection->known;
+    }
+    int http2 = connection->tls ? api_tls_chose_http2(connection->tls)
+                                : api_http2_sniff(connection->in.data, connection->in.len);
+    if (http2 < 0) {
         return false;
     }
-    const char *end = strstr(exchange->in.data, "\r\n\r\n");
-    const char *line_end = strstr(exchange->in.data, "\r\n");
-    if (!end || strncmp(exchange->in.data, "GET ", 4) != 0) {
-        return false;
+    connection->known = true;
+    if (http2) {
+        connection->http2 = api_http2_new(connection);
+        connection->closing = connection->closing || !connection->http2;
     }
-    const char *target = exchange->in.data + 4;
-    size_t target_len = strcspn(target, " \r");
-    const char *mark = memchr(target, '?', target_len);
-    size_t path_len = mark ? (size_t)(mark - target) : target_len;
-    take_text(exchange->path, sizeof(exchange->path), target, path_len);
-    take_text(exchange->query, sizeof(exchange->query), mark ? mark + 1 : "", mark ? target_len - path_len - 1 : 0);
-    free(exchange->headers);
-    exchange->headers = strndup(line_end, (size_t)(end - line_end) + 2);
-    size_t used = (size_t)(end - exchange->in.data) + 4;
-    memmove(exchange->in.data, exchange->in.data + used, exchange->in.len - used + 1);
-    exchange->in.len -= used;
-    exchange->busy = exchange->headers != NULL;
-    return exchange->busy;
+    return true;
+}
+
+static void take_requests(struct api_connection *connection)
+{
+    struct api_server *server = connection->server;
+    size_t number = connection->number;
+    if (connection->http2) {
+        if (!api_http2_take(connection)) {
+            api_connection_drop(connection);
+            return;
+        }
+        give_requests(server, number);
+        return;
+    }
+    while (api_connection_alive(server, number) && api_http1_take(connection)) {
+        give_requests(server, number);
+    }
 }
 
 static void on_ready(int fd, unsigned events, void *arg)
 {
-    struct api_exchange *exchange = arg;
+    struct api_connection *connection = arg;
     if (events & LOOP_WRITE) {
-        flush(exchange);
+        api_connection_flush(connection);
     }
     if (!(events & (LOOP_READ | LOOP_ERROR))) {
         return;
     }
-    char data[4096];
+    char data[16384];
     ssize_t n = read(fd, data, sizeof(data));
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    if (n <= 0) {
-        drop(exchange);
+    if (n <= 0 || (!connection->closing && !take_bytes(connection, data, (size_t)n))) {
+        api_connection_drop(connection);
         return;
     }
-    buf_add(&exchange->in, data, (size_t)n);
-    if (exchange->in.failed) {
-        drop(exchange);
-        return;
-    }
-    if (take_request(exchange)) {
-        exchange->server->fn(exchange, exchange->server->arg);
+    api_connection_flush(connection);
+    if (!connection->closing && know(connection)) {
+        take_requests(connection);
     }
 }
 
 static void on_accept(int fd, UNUSED unsigned events, void *arg)
 {
     struct api_server *server = arg;
-    int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (connection < 0) {
+    int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (accepted < 0) {
         return;
     }
-    struct api_exchange *exchange = calloc(1, sizeof(*exchange));
-    if (!exchange) {
-        (void)close(connection);
+    // As servers do: small pieces leave at once.
+    const int on = 1;
+    (void)setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    struct api_connection *connection = calloc(1, sizeof(*connection));
+    if (!connection) {
+        (void)close(accepted);
         return;
     }
-    *exchange = (struct api_exchange){.server = server, .fd = connection, .next = server->exchanges};
-    exchange->in.max = REQUEST_MAX;
-    if (loop_add_fd(server->loop, connection, LOOP_READ, on_ready, exchange, &exchange->source, NULL) < 0) {
-        (void)close(connection);
-        free(exchange);
+    *connection = (struct api_connection){
+        .server = server, .fd = accepted, .number = server->connections_so_far + 1, .next = server->connections};
+    connection->in.max = REQUEST_MAX;
+    connection->silent = server->silent;
+    if (server->tls) {
+        connection->tls = api_tls_new(server->tls, server->http2);
+    }
+    if ((server->tls && !connection->tls) || loop_add_fd(server->loop, accepted, server->silent ? 0 : LOOP_READ,
+                                                         on_ready, connection, &connection->source, NULL) < 0) {
+        (void)close(accepted);
+        api_tls_free(connection->tls);
+        free(connection);
         return;
     }
-    if (server->exchanges) {
-        server->exchanges->prev = exchange;
+    if (server->connections) {
+        server->connections->prev = connection;
     }
-    server->exchanges = exchange;
-    server->connections++;
+    server->connections = connection;
+    server->connections_so_far++;
+}
+
+static socklen_t parse_address(const char *text, unsigned port, struct sockaddr_storage *ret)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+    *ret = (struct sockaddr_storage){0};
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        return sizeof(*v4);
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        return sizeof(*v6);
+    }
+    return 0;
 }
 
 static int start_listening(struct api_server *server, struct err *err)
 {
     const int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server->port)};
-    address.sin_addr.s_addr = htonl(server->any_address ? INADDR_ANY : INADDR_LOOPBACK);
-    socklen_t len = sizeof(address);
-    server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_storage address;
+    socklen_t len = parse_address(server->address, server->port, &address);
+    server->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (server->fd < 0 || setsockopt(server->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        bind(server->fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(server->fd, 64) < 0 ||
+        bind(server->fd, (struct sockaddr *)&address, len) < 0 || listen(server->fd, 64) < 0 ||
         getsockname(server->fd, (struct sockaddr *)&address, &len) < 0) {
-        return err_errno(err, "cannot listen on port %u", server->port);
+        return err_errno(err, "cannot listen on %s port %u", server->address, server->port);
     }
-    server->port = ntohs(address.sin_port);
+    // The port is at the same place in both families.
+    server->port = ntohs(((const struct sockaddr_in *)&address)->sin_port);
     return loop_add_fd(server->loop, server->fd, LOOP_READ, on_accept, server, &server->source, err);
 }
 
@@ -197,15 +289,15 @@ static void stop_listening(struct api_server *server)
     }
 }
 
-int api_server_new(struct loop *loop, unsigned port, bool any_address, api_server_fn *fn, void *arg,
-                   struct api_server **ret, struct err *err)
+int api_server_new_at(struct loop *loop, const char *address, unsigned port, api_server_fn *fn, void *arg,
+                      struct api_server **ret, struct err *err)
 {
     struct api_server *server = calloc(1, sizeof(*server));
     if (!server) {
         return err_oom(err);
     }
-    *server =
-        (struct api_server){.loop = loop, .fd = -1, .port = port, .any_address = any_address, .fn = fn, .arg = arg};
+    *server = (struct api_server){.loop = loop, .fd = -1, .port = port, .fn = fn, .arg = arg};
+    (void)snprintf(server->address, sizeof(server->address), "%s", address);
     if (start_listening(server, err) < 0) {
         api_server_free(server);
         return -1;
@@ -214,10 +306,16 @@ int api_server_new(struct loop *loop, unsigned port, bool any_address, api_serve
     return 0;
 }
 
+int api_server_new(struct loop *loop, unsigned port, bool any_address, api_server_fn *fn, void *arg,
+                   struct api_server **ret, struct err *err)
+{
+    return api_server_new_at(loop, any_address ? "0.0.0.0" : "127.0.0.1", port, fn, arg, ret, err);
+}
+
 static void drop_all(struct api_server *server)
 {
-    while (server->exchanges) {
-        drop(server->exchanges);
+    while (server->connections) {
+        api_connection_drop(server->connections);
     }
 }
 
@@ -226,6 +324,7 @@ void api_server_free(struct api_server *server)
     if (server) {
         drop_all(server);
         stop_listening(server);
+        api_tls_config_free(server->tls);
         free(server);
     }
 }
@@ -233,6 +332,11 @@ void api_server_free(struct api_server *server)
 unsigned api_server_port(const struct api_server *server)
 {
     return server->port;
+}
+
+int api_server_fd(const struct api_server *server)
+{
+    return server->fd;
 }
 
 int api_server_outage(struct api_server *server, bool listening, struct err *err)
@@ -244,114 +348,50 @@ int api_server_outage(struct api_server *server, bool listening, struct err *err
 
 size_t api_server_connections(const struct api_server *server)
 {
-    return server->connections;
+    return server->connections_so_far;
 }
 
-struct api_exchange *api_server_next(const struct api_server *server, const struct api_exchange *after)
+int api_server_tls(struct api_server *server, const char *cert_pem, const char *key_pem, const char *client_ca_pem,
+                   struct err *err)
 {
-    struct api_exchange *exchange = after ? after->next : server->exchanges;
-    while (exchange && !exchange->busy) {
-        exchange = exchange->next;
-    }
-    return exchange;
-}
-
-const char *api_exchange_path(const struct api_exchange *exchange)
-{
-    return exchange->path;
-}
-
-const char *api_exchange_query(const struct api_exchange *exchange)
-{
-    return exchange->query;
-}
-
-const char *api_exchange_header(const struct api_exchange *exchange, const char *name)
-{
-    static char value[4096];
-    size_t len = strlen(name);
-    for (const char *at = strstr(exchange->headers, "\r\n"); at; at = strstr(at, "\r\n")) {
-        at += 2;
-        if (strncasecmp(at, name, len) == 0 && at[len] == ':') {
-            const char *text = at + len + 1 + strspn(at + len + 1, " ");
-            take_text(value, sizeof(value), text, strcspn(text, "\r"));
-            return value;
+    struct api_tls_config *config = NULL;
+    if (cert_pem) {
+        config = api_tls_config_new(cert_pem, key_pem, client_ca_pem, err);
+        if (!config) {
+            return -1;
         }
     }
-    return "";
+    api_tls_config_free(server->tls);
+    server->tls = config;
+    return 0;
 }
 
-static int hex(char c)
+void api_server_http2(struct api_server *server, bool offered)
 {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : 0;
+    server->http2 = offered;
 }
 
-bool api_exchange_param(const struct api_exchange *exchange, const char *name, char *ret, size_t size)
+void api_server_silent(struct api_server *server, bool silent)
 {
-    size_t len = strlen(name);
-    for (const char *at = exchange->query; *at; at += strcspn(at, "&"), at += *at == '&') {
-        if (strncmp(at, name, len) != 0 || at[len] != '=') {
-            continue;
+    server->silent = silent;
+}
+
+void api_server_alert(struct api_server *server, int alert)
+{
+    server->alert = alert;
+}
+
+void api_server_record_size(struct api_server *server, size_t size)
+{
+    server->record_size = size;
+}
+
+void api_server_goaway(struct api_server *server)
+{
+    for (struct api_connection *connection = server->connections, *next; connection; connection = next) {
+        next = connection->next;
+        if (connection->http2) {
+            api_http2_goaway(connection->http2, -1);
         }
-        size_t n = 0;
-        for (const char *p = at + len + 1; *p && *p != '&' && n + 1 < size; p++) {
-            bool escape = *p == '%' && p[1] && p[2];
-            ret[n++] = escape ? (char)(hex(p[1]) * 16 + hex(p[2])) : *p;
-            p += escape ? 2 : 0;
-        }
-        ret[n] = '\0';
-        return true;
     }
-    return false;
-}
-
-static void finish(struct api_exchange *exchange)
-{
-    exchange->busy = false;
-    exchange->chunked = false;
-    flush(exchange);
-}
-
-void api_exchange_reply(struct api_exchange *exchange, unsigned status, const char *type, const char *headers,
-                        const char *body)
-{
-    buf_printf(&exchange->out, "HTTP/1.1 %u X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n%s", status, type,
-               strlen(body), headers, body);
-    finish(exchange);
-}
-
-void api_exchange_begin(struct api_exchange *exchange, const char *type, const char *headers)
-{
-    buf_printf(&exchange->out, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n", type,
-               headers);
-    exchange->chunked = true;
-    flush(exchange);
-}
-
-void api_exchange_chunk(struct api_exchange *exchange, const char *data, size_t len)
-{
-    if (len) {
-        buf_printf(&exchange->out, "%zx\r\n", len);
-        buf_add(&exchange->out, data, len);
-        buf_puts(&exchange->out, "\r\n");
-        flush(exchange);
-    }
-}
-
-void api_exchange_end(struct api_exchange *exchange)
-{
-    buf_puts(&exchange->out, "0\r\n\r\n");
-    finish(exchange);
-}
-
-void api_exchange_cut(struct api_exchange *exchange, bool reset)
-{
-    if (reset) {
-        const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(exchange->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    }
-    drop(exchange);
 }

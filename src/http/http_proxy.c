@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#include "http/http_easy.h"
+
+// The schemes, what libcurl is to do, and the port when the URL names none (as Go's net/http).
+static const struct scheme {
+    const char *name, *used;
+    unsigned port;
+} schemes[] = {
+    {"http", "http", 80},
+    {"https", "https", 443},
+    // Go has the proxy resolve names for both spellings.
+    {"socks5", "socks5h", 1080},
+    {"socks5h", "socks5h", 1080},
+};
+
+static void free_part(char **part)
+{
+    if (*part) {
+        explicit_bzero(*part, strlen(*part));
+        curl_free(*part);
+    }
+}
+#define PART_CLEANUP __attribute__((cleanup(free_part)))
+
+static void free_url(CURLU **url)
+{
+    curl_url_cleanup(*url);
+}
+
+// Not the URL itself: it may hold a password.
+static int refuse(struct err *err, const char *why)
+{
+    return err_set(err, ERR_INPUT, 0, "the proxy's URL is not used: %s", why);
+}
+
+static CURLUcode parse(CURLU *url, const char *proxy, struct err *err)
+{
+    struct buf BUF_CLEANUP text = {0};
+    // Environments often leave the scheme out.
+    buf_printf(&text, "%s%s", strstr(proxy, "://") ? "" : "http://", proxy);
+    if (text.failed) {
+        (void)err_oom(err);
+        return CURLUE_OUT_OF_MEMORY;
+    }
+    CURLUcode rc = curl_url_set(url, CURLUPART_URL, text.data, CURLU_NON_SUPPORT_SCHEME);
+    explicit_bzero(text.data, text.cap);
+    return rc;
+}
+
+static CURLUcode part_of(CURLU *url, CURLUPart part, CURLUcode absent, unsigned flags, char **ret)
+{
+    CURLUcode rc = curl_url_get(url, part, ret, flags);
+    return rc == absent ? CURLUE_OK : rc;
+}
+
+static int use_proxy(CURL *easy, const char *proxy, struct err *err)
+{
+    __attribute__((cleanup(free_url))) CURLU *url = curl_url();
+    if (!url) {
+        return err_oom(err);
+    }
+    char PART_CLEANUP *name = NULL;
+    char PART_CLEANUP *host = NULL;
+    char PART_CLEANUP *port = NULL;
+    char PART_CLEANUP *user = NULL;
+    char PART_CLEANUP *password = NULL;
+    CURLUcode bad = parse(url, proxy, err);
+    bad = bad ? bad : curl_url_get(url, CURLUPART_SCHEME, &name, 0);
+    bad = bad ? bad : curl_url_get(url, CURLUPART_HOST, &host, 0);
+    bad = bad ? bad : part_of(url, CURLUPART_PORT, CURLUE_NO_PORT, 0, &port);
+    bad = bad ? bad : part_of(url, CURLUPART_USER, CURLUE_NO_USER, CURLU_URLDECODE, &user);
+    bad = bad ? bad : part_of(url, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD, CURLU_URLDECODE, &password);
+    if (bad) {
+        return bad == CURLUE_OUT_OF_MEMORY ? err_oom(err) : refuse(err, curl_url_strerror(bad));
+    }
+    const struct scheme *scheme = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(schemes) && !scheme; i++) {
+        scheme = strcasecmp(name, schemes[i].name) == 0 ? &schemes[i] : NULL;
+    }
+    if (!scheme) {
+        return refuse(err, "its scheme is none of http, https, socks5 and socks5h");
+    }
+    struct buf BUF_CLEANUP plain = {0};
+    buf_printf(&plain, "%s://%s:", scheme->used, host);
+    if (port) {
+        buf_puts(&plain, port);
+    } else {
+        buf_printf(&plain, "%u", scheme->port);
+    }
+    if (plain.failed) {
+        return err_oom(err);
+    }
+    CURLcode rc = curl_easy_setopt(easy, CURLOPT_PROXY, plain.data);
+    rc = rc == CURLE_OK && user ? curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, user) : rc;
+    return (int)(rc == CURLE_OK && password ? curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, password) : rc);
+}
+
+static const char *from_environment(const char *const *names)
+{
+    for (; *names; names++) {
+        const char *value = getenv(*names);
+        if (value && *value) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+// As libcurl, which looks at NO_PROXY itself. HTTP_PROXY in capitals is not read: a web server sets it from a header of
+// its client.
+static const char *proxy_of_environment(const char *url)
+{
+    static const char *const secure[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL};
+    static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
+    return from_environment(strncasecmp(url, "https:", 6) == 0 ? secure : plain);
+}
+
+int http_setup_proxy(void *easy, const struct http_options *options, struct err *err)
+{
+    const char *proxy = options->proxy                    ? options->proxy
+                        : options->proxy_from_environment ? proxy_of_environment(options->url)
+                                                          : NULL;
+    if (!proxy) {
+        return (int)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    }
+    if (options->proxy) {
+        // A proxy that was named is used for every server: NO_PROXY of the environment concerns that of the
+        // environment.
+        CURLcode rc = curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+        if (rc != CURLE_OK) {
+            return (int)rc;
+        }
+    }
+    return use_proxy(easy, proxy, err);
+}
