@@ -24,10 +24,13 @@ enum {
     LIMIT_HTTP_LINE = 16 << 20,  // one watch event, as client-go
     LIMIT_HTTP_ERROR_BODY = 64 << 10,
     LIMIT_TOKEN = 64 << 10,
-    LIMIT_PEM = 1 << 20,          // certificates or a key in one file
-    LIMIT_KUBECONFIG = 4 << 20,   // bytes of one kubeconfig file
-    LIMIT_QUERY_LINE = 64 << 10,  // one line of `netpolctl check`
-    LIMIT_SET_MEMBERS = 4 << 20,  // members of one ipset
+    LIMIT_PEM = 1 << 20,           // certificates or a key in one file
+    LIMIT_KUBECONFIG = 4 << 20,    // bytes of one kubeconfig file
+    LIMIT_KUBECONFIG_FILES = 64,   // files that $KUBECONFIG names
+    LIMIT_EXEC_OUTPUT = 1 << 20,   // what a credential plugin prints
+    LIMIT_EXEC_STDERR = 64 << 10,  // kept of what it complains about
+    LIMIT_QUERY_LINE = 64 << 10,   // one line of `netpolctl check`
+    LIMIT_SET_MEMBERS = 4 << 20,   // members of one ipset
 };
 
 #define LIMIT_VERIFY_CLASSES 1000000000ull  // packet classes of one proof: hours

@@ -11,7 +11,7 @@ struct arena_chunk {
     max_align_t data[];
 };
 
-enum { ARENA_FIRST = 1024, ARENA_MAX_STEP = 1 << 20 };
+enum { ARENA_FIRST = 1024, ARENA_MAX_STEP = 1 << 20, ARENA_KEPT = 64 << 10 };
 
 void cleanup_fd(const int *fd)
 {
@@ -87,4 +87,27 @@ void arena_free(struct arena *arena)
     }
     arena->chunk = NULL;
     arena->total = 0;
+}
+
+void arena_reset(struct arena *arena)
+{
+    // The newest chunk is the largest, but for single large blocks.
+    struct arena_chunk *kept = arena->chunk;
+    if (!kept || kept->size > ARENA_KEPT) {
+        arena_free(arena);
+        return;
+    }
+    arena->chunk = kept->next;
+    arena_free(arena);
+    *kept = (struct arena_chunk){.size = kept->size};
+    arena->chunk = kept;
+    arena->total = sizeof(*kept) + kept->size;
+}
+
+void arena_wipe(struct arena *arena)
+{
+    for (struct arena_chunk *chunk = arena->chunk; chunk; chunk = chunk->next) {
+        explicit_bzero(chunk->data, chunk->used);
+    }
+    arena_free(arena);
 }

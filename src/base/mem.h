@@ -70,3 +70,6 @@ void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strndup(struct arena *arena, const char *text, size_t len);
 char *arena_strdup(struct arena *arena, const char *text);
 void arena_free(struct arena *arena);
+// Everything in it is gone as with arena_free, but some memory is kept (64 KiB at most): for one object after another.
+void arena_reset(struct arena *arena);
+void arena_wipe(struct arena *arena);  // arena_free for one that held secrets: zeroed first

@@ -10,12 +10,12 @@ enum {
     RECENT = 24,  // longer ones rarely come back
 };
 
-// FNV-1a: where to look only, so collisions cost a copy at most.
+// Where to look only: collisions cost a copy at most.
 static size_t slot_of(const char *text, size_t len)
 {
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char)text[i]) * 16777619u;
+    uint32_t hash = (uint32_t)len;
+    if (len) {
+        hash += (unsigned char)text[0] * 5u + (unsigned char)text[len / 2] * 31u + (unsigned char)text[len - 1] * 11u;
     }
     return hash % TEXT_POOL_RECENT;
 }
@@ -46,11 +46,14 @@ const char *text_pool_add(struct text_pool *pool, struct arena *arena, const cha
     if (len > RECENT) {
         return pack(pool, arena, text, len);
     }
-    const char **recent = &pool->recent[slot_of(text, len)];
-    if (*recent && strncmp(*recent, text, len) == 0 && (*recent)[len] == '\0') {
-        return *recent;
+    size_t slot = slot_of(text, len);
+    if (pool->recent[slot] && pool->lengths[slot] == len && memcmp(pool->recent[slot], text, len) == 0) {
+        return pool->recent[slot];
     }
     const char *copy = pack(pool, arena, text, len);
-    *recent = copy ? copy : *recent;
+    if (copy) {
+        pool->recent[slot] = copy;
+        pool->lengths[slot] = (unsigned char)len;
+    }
     return copy;
 }

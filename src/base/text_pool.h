@@ -16,6 +16,7 @@ struct text_pool {
     char *room;
     size_t left;
     const char *recent[TEXT_POOL_RECENT];  // by hash
+    unsigned char lengths[TEXT_POOL_RECENT];
 };
 
 // A NUL-terminated copy of len bytes (which hold no NUL); NULL when memory is out.

@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "json/json_room.h"
 #include "json/json_scan.h"
-
-CLEANUP_DEFINE(cJSON, cJSON_Delete);
 
 enum { PIECE = 64 << 10 };  // bytes of text that cJSON gets at once
 
@@ -138,12 +137,14 @@ static int build_piece(struct json_build *build, struct json_walk *walk, size_t 
     if (build->has_long_numbers && !patched) {
         return err_oom(build->err);
     }
-    CLEANUP(cJSON_Delete) cJSON *tree = cJSON_ParseWithLengthOpts(patched ? patched : walk->p, n, NULL, 0);
-    if (!tree) {
-        // cJSON refuses nothing that json_scan accepts, so memory is what was missing.
-        return err_oom(build->err);
-    }
-    return convert(build, walk, tree, doc);
+    struct json_room room;
+    json_room_enter(&room);
+    const cJSON *tree = cJSON_ParseWithLengthOpts(patched ? patched : walk->p, n, NULL, 0);
+    json_room_leave();
+    // cJSON refuses nothing that json_scan accepts, so memory is what is missing when there is no tree.
+    int rc = tree ? convert(build, walk, tree, doc) : err_oom(build->err);
+    json_room_free(&room);
+    return rc;
 }
 
 static size_t value_length(const struct json_walk *walk)

@@ -102,10 +102,24 @@ static int scan_unicode_escape(struct cursor *c)
     return 0;
 }
 
+// Bytes that stand for nothing but themselves in a string.
+static size_t plain_bytes(const char *text, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (unsigned char)text[n] >= ' ' && text[n] != '"' && text[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 static int scan_string(struct cursor *c)
 {
     c->at++;
     while (c->at < c->len) {
+        c->at += plain_bytes(c->text + c->at, c->len - c->at);
+        if (c->at == c->len) {
+            break;
+        }
         unsigned char b = (unsigned char)c->text[c->at];
         if (b == '"') {
             c->at++;
@@ -122,12 +136,10 @@ static int scan_string(struct cursor *c)
             } else {
                 return refuse_here(c, "an escape character");
             }
-        } else if (b < ' ') {
+        } else {
             return refuse(c, b == 0      ? "a string holds a NUL byte"
                              : b == '\n' ? "invalid JSON: a string does not end on its line"
                                          : "invalid JSON: a raw control character in a string");
-        } else {
-            c->at++;
         }
     }
     return refuse(c, "invalid JSON: the text ends inside a string");

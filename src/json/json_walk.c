@@ -2,6 +2,7 @@
 #include "json/json_walk.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 void json_walk_blank(struct json_walk *walk)
 {
@@ -20,6 +21,11 @@ void json_walk_mark(struct json_walk *walk)
 void json_walk_string(struct json_walk *walk)
 {
     walk->p++;
+    const char *quote = memchr(walk->p, '"', (size_t)(walk->end - walk->p));
+    if (quote && quote[-1] != '\\') {
+        walk->p = quote + 1;
+        return;
+    }
     while (*walk->p != '"') {
         walk->p += *walk->p == '\\' ? 2 : 1;
     }
