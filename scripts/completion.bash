@@ -38,7 +38,7 @@ _netpold() {
         ;;
     esac
     help=$("${COMP_WORDS[0]}" --help 2>/dev/null)
-    [[ $before == --* ]] && values=$(sed -nE "s/^  $before ([a-z]+(\\|[a-z]+)+)\$/\\1/p" <<<"$help" | tr '|' '\n')
+    [[ $before == --* ]] && values=$(sed -nE "s/^  $before ([a-z0-9.]+(\\|[a-z0-9.]+)+)\$/\\1/p" <<<"$help" | tr '|' '\n')
     if [ -z "$values" ]; then
         values=$(grep -oE -- '^ +(-., )?--[a-z-]+' <<<"$help" | grep -oE -- '--[a-z-]+')
     fi

@@ -4,15 +4,10 @@
 #include <stdio.h>
 
 #include "base/limits.h"
-#include "base/loop.h"
+#include "cluster.h"
 #include "decode/decode.h"
-#include "netpolctl.h"
 #include "read_file.h"
 #include "source/files.h"
-#include "source/kubeconfig.h"
-#include "source/source.h"
-
-enum { CLUSTER_TIMEOUT_MS = 60000 };
 
 static size_t print_findings(const struct diagnostics *diagnostics)
 {
@@ -55,56 +50,6 @@ static int load_files(const struct cli_list *paths, struct state *state, size_t 
     return 0;
 }
 
-struct cluster {
-    struct loop *loop;
-    bool synced;
-    bool failed;      // a list: there is nobody to wait for, so it is not tried again
-    size_t findings;  // objects that could not be read, wholly or in part
-    char problem[512];
-};
-
-static void cluster_changed(void *arg UNUSED)
-{
-}
-
-static void cluster_synced(bool synced, const char *why, void *arg)
-{
-    struct cluster *cluster = arg;
-    if (synced) {
-        cluster->synced = true;
-        loop_quit(cluster->loop, 0);
-    } else if (why) {
-        (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s", why);
-        if (cluster->failed) {
-            loop_quit(cluster->loop, 1);
-        }
-    }
-}
-
-static void cluster_report(enum source_level level, const char *event, const char *fields, void *arg)
-{
-    struct cluster *cluster = arg;
-    cluster->findings += strncmp(event, "object-", 7) == 0;
-    if (level == SOURCE_INFO || strcmp(event, "watch-failed") == 0) {
-        return;  // one look is all that is wanted
-    }
-    if (strcmp(event, "list-failed") == 0) {
-        cluster->failed = true;  // `synced` follows, and says it in words
-        return;
-    }
-    (void)fprintf(stderr, "netpolctl: %s %s\n", event, fields);
-}
-
-static void cluster_count(const char *counter UNUSED, const char *label UNUSED, unsigned delta UNUSED, void *arg UNUSED)
-{
-}
-
-static void cluster_timeout(void *arg)
-{
-    struct cluster *cluster = arg;
-    loop_quit(cluster->loop, 1);
-}
-
 // As kubectl: a name without a namespace is in that of the context, else in "default".
 static int take_namespace(const struct api_config *config, struct verb_common *common, struct err *err)
 {
@@ -118,44 +63,17 @@ static int take_namespace(const struct api_config *config, struct verb_common *c
 static int load_cluster(struct verb_common *common, struct state *state, size_t *findings, struct err *err)
 {
     CLEANUP(api_config_free) struct api_config *config = NULL;
-    CLEANUP(loop_free) struct loop *loop = NULL;
-    if (kubeconfig_load(common->kubeconfig, common->context, &config, err) < 0) {
-        if (err->kind == ERR_NOT_FOUND && !common->kubeconfig) {
+    if (cluster_config(&common->cluster, &config, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND && !common->cluster.kubeconfig) {
             (void)err_wrap(err, "no -f PATH was given, and no cluster can be reached");
         }
         return -1;
     }
-    if (take_namespace(config, common, err) < 0 || loop_new(&loop, err) < 0) {
+    if (take_namespace(config, common, err) < 0) {
         return -1;
     }
-    struct cluster cluster = {.loop = loop};
-    const struct source_owner owner = {.arg = &cluster,
-                                       .changed = cluster_changed,
-                                       .synced = cluster_synced,
-                                       .report = cluster_report,
-                                       .count = cluster_count};
-    struct source *source = NULL;
-    struct loop_timer *timer = NULL;
-    if (loop_add_timer(loop, cluster_timeout, &cluster, &timer, err) < 0 ||
-        api_source_new(loop, TAKE(config), state, &owner, &source, err) < 0) {
-        return -1;
-    }
-    loop_arm(timer, CLUSTER_TIMEOUT_MS);
-    int rc = loop_run(loop, err);
-    source->ops->free(source);
-    loop_remove_timer(timer);
-    if (rc < 0) {
-        return -1;
-    }
-    if (cluster.failed) {
-        return err_set(err, ERR_RETRY, 0, "the cluster cannot be read: %s", cluster.problem);
-    }
-    if (!cluster.synced) {
-        return err_set(err, ERR_RETRY, 0, "the cluster could not be read within %d s%s%s", CLUSTER_TIMEOUT_MS / 1000,
-                       cluster.problem[0] ? ": " : "", cluster.problem);
-    }
-    *findings += cluster.findings;
-    return 0;
+    const struct cluster_look look = {0};
+    return cluster_read(TAKE(config), &common->cluster, &look, state, findings, err);
 }
 
 struct what_if {

@@ -7,7 +7,9 @@
 #include "base/version.h"
 #include "netpolctl.h"
 
-static const struct verb *const verbs[] = {&verb_check, &verb_explain, &verb_render, &verb_verify};
+enum { REQUEST_TIMEOUT_MS = 60000 };
+
+static const struct verb *const verbs[] = {&verb_check, &verb_explain, &verb_render, &verb_snapshot, &verb_verify};
 
 void complain(const struct err *err)
 {
@@ -57,6 +59,50 @@ int print_out(const char *text, size_t len)
     return EXIT_CLEAN;
 }
 
+int print_object(const struct buf *object, size_t findings)
+{
+    if (findings == 0) {
+        return print_out(object->data, object->len);
+    }
+    struct buf BUF_CLEANUP out = {0};
+    buf_printf(&out, "{\"unreadable\":%zu,", findings);
+    buf_add(&out, object->data + 1, object->len - 1);
+    if (out.failed) {
+        struct err err = {0};
+        (void)err_oom(&err);
+        complain(&err);
+        return EXIT_OTHER;
+    }
+    return print_out(out.data, out.len);
+}
+
+int verb_cluster_options(struct cluster_options *cluster, struct cli_option *rows)
+{
+    cluster->request_timeout = REQUEST_TIMEOUT_MS;
+    const struct cli_option table[] = {
+        {.name = "kubeconfig",
+         .kind = CLI_STRING,
+         .target = &cluster->kubeconfig,
+         .arg = "FILE",
+         .help = "How to reach the cluster.",
+         .preset = "$KUBECONFIG, ~/.kube/config"},
+        {.name = "context",
+         .kind = CLI_STRING,
+         .target = &cluster->context,
+         .arg = "NAME",
+         .help = "Context of the kubeconfig.",
+         .preset = "its current-context"},
+        {.name = "request-timeout",
+         .kind = CLI_DURATION,
+         .target = &cluster->request_timeout,
+         .arg = "DURATION",
+         .help = "Give up when nothing comes from the cluster for so long; 0: never.",
+         .preset = "60s"},
+        {0},
+    };
+    return cli_append(rows, VERB_ROWS, table);
+}
+
 int verb_common_options(struct verb_common *common, bool with_policy, struct cli_option *rows)
 {
     const struct cli_option table[] = {
@@ -77,18 +123,6 @@ int verb_common_options(struct verb_common *common, bool with_policy, struct cli
          .target = &common->without,
          .arg = "FILE",
          .help = "What if: leave out the objects that this file names; repeats."},
-        {.name = "kubeconfig",
-         .kind = CLI_STRING,
-         .target = &common->kubeconfig,
-         .arg = "FILE",
-         .help = "How to reach the cluster.",
-         .preset = "$KUBECONFIG, ~/.kube/config"},
-        {.name = "context",
-         .kind = CLI_STRING,
-         .target = &common->context,
-         .arg = "NAME",
-         .help = "Context of the kubeconfig.",
-         .preset = "its current-context"},
         {.name = "namespace",
          .letter = 'n',
          .kind = CLI_STRING,
@@ -99,7 +133,7 @@ int verb_common_options(struct verb_common *common, bool with_policy, struct cli
         {.name = "help", .letter = 'h', .kind = CLI_FLAG, .target = &common->help, .help = "This text."},
         {0},
     };
-    if (cli_append(rows, VERB_ROWS, table) < 0) {
+    if (cli_append(rows, VERB_ROWS, table) < 0 || verb_cluster_options(&common->cluster, rows) < 0) {
         return -1;
     }
     struct cli_option policy[POLICY_OPTIONS_ROWS];

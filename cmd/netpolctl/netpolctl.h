@@ -15,13 +15,19 @@ enum { EXIT_CLEAN = 0, EXIT_OTHER = 1, EXIT_FINDINGS = 2, EXIT_USAGE = 3, EXIT_I
 
 enum { VERB_ROWS = 32 };
 
+// How to reach a live cluster.
+struct cluster_options {
+    const char *kubeconfig;
+    const char *context;
+    uint64_t request_timeout;  // ms; 0: none
+};
+
 // What the common options hold; a verb embeds it and adds its own.
 struct verb_common {
     struct cli_list files;
     struct cli_list with;
     struct cli_list without;
-    const char *kubeconfig;
-    const char *context;
+    struct cluster_options cluster;
     const char *ns;
     char *context_ns;  // what load_state set ns to; the runner of verbs frees it
     bool help;
@@ -42,9 +48,12 @@ struct verb {
 extern const struct verb verb_render;
 extern const struct verb verb_check;
 extern const struct verb verb_explain;
+extern const struct verb verb_snapshot;
 extern const struct verb verb_verify;
 
-// The rows of -f, --with, --without, --kubeconfig, --context, -n and --help; with_policy adds the ruleset options.
+// The rows of --kubeconfig, --context and --request-timeout.
+int verb_cluster_options(struct cluster_options *cluster, struct cli_option *rows);
+// The rows of -f, --with, --without, -n and --help, and those above; with_policy adds the ruleset options.
 int verb_common_options(struct verb_common *common, bool with_policy, struct cli_option *rows);
 
 // "netpolctl: what: why" on stderr.
@@ -53,6 +62,10 @@ void complain(const struct err *err);
 int exit_of(const struct err *err);
 // Write text to stdout; EXIT_CLEAN, or EXIT_OTHER with a complaint (a full disk, a closed pipe).
 int print_out(const char *text, size_t len);
+
+// One JSON object to stdout; with findings (of load_state) it begins with their number: "unreadable", so that whoever
+// reads nothing but this knows that the input was more than what is answered about.
+int print_object(const struct buf *object, size_t findings);
 
 // The state that the common options name: files, or without -f the cluster of the kubeconfig; then --with, --without.
 // Without -n, reading a cluster sets common->ns to the namespace of the kubeconfig's context.

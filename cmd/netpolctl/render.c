@@ -109,7 +109,7 @@ static int render_run(const struct verb *verb UNUSED, const struct cli_list *ope
         complain(&err);
         return EXIT_OTHER;
     }
-    int rc = print_out(out.data ? out.data : "", out.len);
+    int rc = args.output == OUTPUT_JSON ? print_object(&out, findings) : print_out(out.data ? out.data : "", out.len);
     return rc != EXIT_CLEAN ? rc : findings ? EXIT_INPUT : EXIT_CLEAN;
 }
 

@@ -228,7 +228,8 @@ static int prove(struct proof *proof, const struct verify_input *input, struct e
     return walk && args.kernel ? note_walk(proof, err) : rc;
 }
 
-static int report(const struct proof *proof, const struct verify_input *input, bool *ret_proven, struct err *err)
+static int report(const struct proof *proof, const struct verify_input *input, size_t findings, bool *ret_proven,
+                  struct err *err)
 {
     struct buf BUF_CLEANUP out = {0};
     const struct verify_report report = {
@@ -247,7 +248,7 @@ static int report(const struct proof *proof, const struct verify_input *input, b
         return -1;
     }
     *ret_proven = verify_report_proven(&report);
-    return print_out(out.data, out.len);
+    return args.output == OUTPUT_JSON ? print_object(&out, findings) : print_out(out.data, out.len);
 }
 
 static int check_words(const struct cli_list *operands, struct err *err)
@@ -280,7 +281,7 @@ static int verify_run(const struct verb *verb UNUSED, const struct cli_list *ope
     }
     const struct verify_input input = {
         .state = proof.state, .node = args.node, .facts = proof.facts, .options = &options, .ruleset = proof.ruleset};
-    int rc = prove(&proof, &input, &err) < 0 ? -1 : report(&proof, &input, &proven, &err);
+    int rc = prove(&proof, &input, &err) < 0 ? -1 : report(&proof, &input, findings, &proven, &err);
     if (rc < 0) {
         complain(&err);
         return exit_of(&err);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
+#include <unistd.h>
+
 #include "base/num.h"
 
 enum { ROWS = 32, LEVEL_BY_MODE = 4 };
@@ -10,6 +12,9 @@ struct values {
     const char *node;
     struct cli_list state;
     const char *kubeconfig;
+    const char *context;
+    const char *api_server;
+    unsigned http_version;
     unsigned backend;
     bool once;
     bool dry_run;
@@ -49,6 +54,26 @@ static int add_input_rows(struct values *values, struct cli_option rows[ROWS])
          .arg = "FILE",
          .preset = "the service account of this pod",
          .help = "How to reach the API server."},
+        {.name = "context",
+         .kind = CLI_STRING,
+         .target = &values->context,
+         .arg = "NAME",
+         .preset = "its current-context",
+         .help = "Context of the kubeconfig."},
+        {.name = "api-server",
+         .kind = CLI_STRING,
+         .target = &values->api_server,
+         .arg = "HOST:PORT",
+         .preset = "what the cluster tells its pods",
+         .help = "Where the API server of this pod's cluster is, for nodes on which nothing forwards its service "
+                 "address yet."},
+        {.name = "http-version",
+         .kind = CLI_CHOICE,
+         .target = &values->http_version,
+         .choices = "auto|1.1|2",
+         .preset = "auto",
+         .help =
+             "How to talk to the API server: 2 shares one connection; auto takes it where it is known to work well."},
         {.name = "backend",
          .kind = CLI_CHOICE,
          .target = &values->backend,
@@ -194,6 +219,28 @@ static bool is_listen_address(const char *text)
     return address_parse(host, &address) && (strchr(host, ':') != NULL) == bracketed;
 }
 
+// "api.example:6443", "10.0.0.1:6443", "[fd00::1]:6443".
+static bool is_server(const char *text)
+{
+    char host[256];
+    struct address address;
+    uint64_t port;
+    const char *colon = strrchr(text, ':');
+    if (!colon || !num_parse_u64(colon + 1, strlen(colon + 1), UINT16_MAX, &port) || port == 0) {
+        return false;
+    }
+    size_t len = (size_t)(colon - text);
+    bool bracketed = len > 2 && text[0] == '[' && colon[-1] == ']';
+    size_t skip = bracketed ? 1 : 0;
+    if (len <= 2 * skip || len - 2 * skip >= sizeof(host)) {
+        return false;
+    }
+    memcpy(host, text + skip, len - 2 * skip);
+    host[len - 2 * skip] = '\0';
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    return bracketed ? address_parse(host, &address) && strchr(host, ':') : host[strspn(host, allowed)] == '\0';
+}
+
 static int check(const struct values *values, enum mode mode, struct err *err)
 {
     if (serves_metrics(values) && !is_listen_address(values->metrics_address)) {
@@ -207,6 +254,19 @@ static int check(const struct values *values, enum mode mode, struct err *err)
     }
     if (values->state.n && values->kubeconfig) {
         return err_set(err, ERR_USAGE, 0, "--state and --kubeconfig do not go together: one source of objects");
+    }
+    if (values->context && *values->context && !values->kubeconfig) {
+        return err_set(err, ERR_USAGE, 0, "--context goes with --kubeconfig: it names a context in that file");
+    }
+    if (values->api_server && *values->api_server) {
+        if (values->state.n || values->kubeconfig) {
+            return err_set(err, ERR_USAGE, 0,
+                           "--api-server is for a pod of the cluster; with --kubeconfig the file names the server");
+        }
+        if (!is_server(values->api_server)) {
+            return err_set(err, ERR_USAGE, 0, "--api-server: \"%s\" is not HOST:PORT (10.0.0.1:6443, [fd00::1]:6443)",
+                           values->api_server);
+        }
     }
     if (values->facts && mode != MODE_PLAN) {
         return err_set(err, ERR_USAGE, 0, "--facts goes with --dry-run only: what is programmed follows the real host");
@@ -222,9 +282,16 @@ static int check(const struct values *values, enum mode mode, struct err *err)
     return 0;
 }
 
+static const char *given(const char *text)
+{
+    return text && *text ? text : NULL;
+}
+
 static struct options make_options(struct values *values, enum mode mode)
 {
     bool single = mode != MODE_DAEMON;
+    // A timer of the system starts a pass on all nodes at once; a person at a terminal does not.
+    bool fleet = mode == MODE_DAEMON || (mode == MODE_ONCE && !isatty(STDERR_FILENO));
     unsigned level = values->log_level;
     return (struct options){
         .mode = mode,
@@ -233,7 +300,11 @@ static struct options make_options(struct values *values, enum mode mode)
                 .node = values->node,
                 .state_paths = values->state.v,
                 .n_state_paths = values->state.n,
-                .kubeconfig = values->kubeconfig && *values->kubeconfig ? values->kubeconfig : NULL,
+                .kubeconfig = given(values->kubeconfig),
+                .context = given(values->context),
+                .api_server = given(values->api_server),
+                .http_version = (enum agent_http)values->http_version,
+                .spread_start = fleet,
                 .facts_file = values->facts,
                 .backend = backend_find(backends[values->backend]),
                 .options = policy_options_from(&values->policy),

@@ -3,16 +3,18 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "agent/fault.h"
 #include "agent/host_watch.h"
 #include "agent/node_lock.h"
+#include "agent/open_source.h"
 #include "agent/routes.h"
+#include "agent/source_metrics.h"
 #include "agent/sync.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/version.h"
-#include "source/kubeconfig.h"
 
 enum { TICK_MS = 5000, LOCK_WAIT_MS = 50 };
 
@@ -46,24 +48,6 @@ void agent_log_report(enum source_level level, const char *event, const char *fi
     }
 }
 
-int agent_open_source(const struct agent_config *config, struct loop *loop, struct state *state,
-                      const struct source_owner *owner, struct source **ret, struct err *err)
-{
-    if (config->n_state_paths) {
-        return file_source_new(loop, config->state_paths, config->n_state_paths, state, owner, ret, err);
-    }
-    struct api_config *api = NULL;
-    int rc =
-        config->kubeconfig ? kubeconfig_load(config->kubeconfig, NULL, &api, err) : kubeconfig_in_cluster(&api, err);
-    if (rc < 0) {
-        return !config->kubeconfig && err && err->kind == ERR_NOT_FOUND
-                   ? err_set(err, ERR_USAGE, 0,
-                             "no source: give --state PATH or --kubeconfig FILE (this is no pod of a cluster)")
-                   : -1;
-    }
-    return api_source_new(loop, api, state, owner, ret, err);
-}
-
 static void on_source_changed(void *arg)
 {
     struct agent *agent = arg;
@@ -79,7 +63,9 @@ static void on_source_synced(bool synced, const char *why, void *arg)
 static void on_source_count(const char *counter, const char *label, unsigned delta, void *arg)
 {
     struct agent *agent = arg;
-    metrics_count(agent->metrics, counter, label, delta);
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    source_metrics_count(agent->metrics, counter, label, delta, (double)now.tv_sec + (double)now.tv_nsec / 1e9);
 }
 
 static void on_facts(const struct facts *facts, void *arg)
@@ -211,7 +197,7 @@ static int open_inputs(struct agent *agent, struct err *err)
         .changed = on_facts,
         .arg = agent,
     };
-    return agent_open_source(config, agent->loop, agent->state, &owner, &agent->source, err) < 0 ||
+    return open_source(config, OPEN_WATCH, agent->loop, agent->state, &owner, &agent->source, err) < 0 ||
                    host_watch_new(&host, &agent->host, err) < 0
                ? -1
                : 0;
@@ -227,6 +213,9 @@ static int open_all(struct agent *agent, struct err *err)
     }
     if (node_lock_take(&agent->lock, err) < 0 || node_lock_listen(agent->lock, agent->loop, on_asked, agent, err) < 0) {
         return -1;
+    }
+    if (config->n_state_paths == 0) {
+        source_metrics_init(agent->metrics);
     }
     metrics_set(agent->metrics, METRIC_BUILD_INFO, version_string(), version_commit(), 1);
     const struct routes_config routes = {.address = config->metrics_address,

@@ -15,11 +15,17 @@
 #include "policy/options.h"
 #include "source/source.h"
 
+enum agent_http { AGENT_HTTP_AUTO, AGENT_HTTP_1_1, AGENT_HTTP_2 };
+
 struct agent_config {
     const char *node;
     const char *const *state_paths;  // none: the API server
     size_t n_state_paths;
     const char *kubeconfig;  // NULL: the service account of this pod
+    const char *context;     // of the kubeconfig; NULL: its current-context
+    const char *api_server;  // "host:port" of the service account's server; NULL: as the cluster says
+    enum agent_http http_version;
+    bool spread_start;       // many nodes may start at this moment: the API server is asked in turn
     const char *facts_file;  // --facts, only with --dry-run; NULL: read from the host
     const struct backend_ops *backend;
     struct policy_options options;
@@ -34,9 +40,6 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_DIFFERS = 2, EXIT_USAGE = 3, EXIT_INPU
 // Runs until SIGTERM or SIGINT; the rules stay in force. Returns an exit code; when that is not EXIT_OK, err says why.
 int agent_run(const struct agent_config *config, struct err *err);
 
-// Opens the source that config names; it writes into state.
-NODISCARD int agent_open_source(const struct agent_config *config, struct loop *loop, struct state *state,
-                                const struct source_owner *owner, struct source **ret, struct err *err);
 // A source's report as a log line (source_owner.report).
 void agent_log_report(enum source_level level, const char *event, const char *fields, void *arg);
 // A peer that went away is an error of its write, not the end of the process.

@@ -3,11 +3,14 @@
 
 #include <stdio.h>
 
+#include "agent/open_source.h"
+
 enum collect_end { COLLECT_SYNCED, COLLECT_BROKEN, COLLECT_TIMEOUT };
 
 struct collect {
     struct loop *loop;
     bool files;
+    unsigned max_ms;
     char why[512];
 };
 
@@ -56,8 +59,8 @@ static int run(struct collect *collect, struct err *err)
     case COLLECT_BROKEN:
         return err_set(err, ERR_INPUT, 0, "not synced, the kernel stays as it is: %s", collect->why);
     case COLLECT_TIMEOUT:
-        return err_set(err, ERR_RETRY, 0, "not synced after %d s, the kernel stays as it is: %s", COLLECT_MAX_MS / 1000,
-                       collect->why);
+        return err_set(err, ERR_RETRY, 0, "not synced after %u s, the kernel stays as it is: %s",
+                       collect->max_ms / 1000, collect->why);
     }
     return err_set(err, ERR_BUG, 0, "the source ended as nobody expected");
 }
@@ -69,7 +72,10 @@ int collect_state(const struct agent_config *config, struct state **ret, struct 
     if (loop_new(&loop, err) < 0 || state_new(&state, err) < 0) {
         return -1;
     }
-    struct collect collect = {.loop = loop, .files = config->n_state_paths > 0, .why = "no answer yet"};
+    struct collect collect = {.loop = loop,
+                              .files = config->n_state_paths > 0,
+                              .max_ms = COLLECT_MAX_MS + (config->spread_start ? COLLECT_SPREAD_MS : 0),
+                              .why = "no answer yet"};
     const struct source_owner owner = {
         .arg = &collect,
         .changed = on_changed,
@@ -81,9 +87,9 @@ int collect_state(const struct agent_config *config, struct state **ret, struct 
     if (loop_add_timer(loop, on_timeout, &collect, &timer, err) < 0) {
         return -1;
     }
-    loop_arm(timer, COLLECT_MAX_MS);
+    loop_arm(timer, collect.max_ms);
     struct source *source = NULL;
-    if (agent_open_source(config, loop, state, &owner, &source, err) < 0) {
+    if (open_source(config, OPEN_ONCE, loop, state, &owner, &source, err) < 0) {
         return -1;
     }
     int rc = run(&collect, err);

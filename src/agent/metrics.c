@@ -8,12 +8,12 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric_row {
     const char *name;
     enum metric_type type;
-    const char *labels[2];
+    const char *labels[METRIC_LABELS];
     const char *help;
 };
 
 static const struct metric_row rows[METRIC_COUNT] = {
-#define METRIC(id, name, type, label1, label2, help) {name, METRIC_##type, {label1, label2}, help},
+#define METRIC(id, name, type, label1, label2, label3, help) {name, METRIC_##type, {label1, label2, label3}, help},
 #include "agent/metrics.def"
 #undef METRIC
 };
@@ -27,7 +27,7 @@ struct histogram {
 };
 
 struct series {
-    char *labels[2];
+    char *labels[METRIC_LABELS];
     double value;
 };
 
@@ -58,6 +58,13 @@ int metrics_new(struct metrics **ret, struct err *err)
     return 0;
 }
 
+static void labels_free(const struct series *series)
+{
+    for (size_t i = 0; i < METRIC_LABELS; i++) {
+        free(series->labels[i]);
+    }
+}
+
 void metrics_free(struct metrics *metrics)
 {
     if (!metrics) {
@@ -66,8 +73,7 @@ void metrics_free(struct metrics *metrics)
     for (size_t i = 0; i < METRIC_COUNT; i++) {
         struct family *family = &metrics->families[i];
         for (size_t j = 0; j < family->series.n; j++) {
-            free(family->series.v[j].labels[0]);
-            free(family->series.v[j].labels[1]);
+            labels_free(&family->series.v[j]);
         }
         vec_free(&family->series);
         free(family->histogram);
@@ -75,33 +81,36 @@ void metrics_free(struct metrics *metrics)
     free(metrics);
 }
 
-static bool same_label(const char *a, const char *b)
-{
-    return strcmp(a ? a : "", b ? b : "") == 0;
-}
-
-static struct series *find_series(const struct family *family, const char *label1, const char *label2)
+// Labels that a row has none of are "" or NULL.
+static struct series *find_series(const struct family *family, const char *const labels[METRIC_LABELS])
 {
     for (size_t i = 0; i < family->series.n; i++) {
         struct series *series = &family->series.v[i];
-        if (same_label(series->labels[0], label1) && same_label(series->labels[1], label2)) {
+        bool same = true;
+        for (size_t j = 0; j < METRIC_LABELS; j++) {
+            same = same && strcmp(series->labels[j], labels[j] ? labels[j] : "") == 0;
+        }
+        if (same) {
             return series;
         }
     }
     return NULL;
 }
 
-static struct series *get_series(struct family *family, const char *label1, const char *label2)
+static struct series *get_series(struct family *family, const char *const labels[METRIC_LABELS])
 {
-    struct series *found = find_series(family, label1, label2);
+    struct series *found = find_series(family, labels);
     if (found || family->series.n >= METRIC_SERIES_MAX) {
         return found;
     }
-    char *copy1 = strdup(label1 ? label1 : "");
-    char *copy2 = strdup(label2 ? label2 : "");
-    if (!copy1 || !copy2 || vec_push(&family->series, (struct series){.labels = {copy1, copy2}}) < 0) {
-        free(copy1);
-        free(copy2);
+    struct series series = {0};
+    bool whole = true;
+    for (size_t i = 0; i < METRIC_LABELS; i++) {
+        series.labels[i] = strdup(labels[i] ? labels[i] : "");
+        whole = whole && series.labels[i];
+    }
+    if (!whole || vec_push(&family->series, series) < 0) {
+        labels_free(&series);
         return NULL;
     }
     return &family->series.v[family->series.n - 1];
@@ -109,7 +118,7 @@ static struct series *get_series(struct family *family, const char *label1, cons
 
 void metrics_add(struct metrics *metrics, enum metric metric, const char *label1, const char *label2, double delta)
 {
-    struct series *series = get_series(&metrics->families[metric], label1, label2);
+    struct series *series = get_series(&metrics->families[metric], (const char *[METRIC_LABELS]){label1, label2});
     if (series) {
         series->value += delta;
     }
@@ -117,7 +126,7 @@ void metrics_add(struct metrics *metrics, enum metric metric, const char *label1
 
 void metrics_set(struct metrics *metrics, enum metric metric, const char *label1, const char *label2, double value)
 {
-    struct series *series = get_series(&metrics->families[metric], label1, label2);
+    struct series *series = get_series(&metrics->families[metric], (const char *[METRIC_LABELS]){label1, label2});
     if (series) {
         series->value = value;
     }
@@ -141,8 +150,30 @@ double metrics_get(const struct metrics *metrics, enum metric metric, const char
     if (family->histogram) {
         return (double)family->histogram->count;
     }
-    const struct series *series = find_series(family, label1, label2);
+    const struct series *series = find_series(family, (const char *[METRIC_LABELS]){label1, label2});
     return series ? series->value : 0;
+}
+
+// "pods/relist/410" for a row with three labels, cut at the first two slashes; a value that is missing is "".
+static void count_row(struct metrics *metrics, enum metric metric, const char *label, unsigned delta)
+{
+    char text[256];
+    const char *labels[METRIC_LABELS] = {0};
+    (void)snprintf(text, sizeof(text), "%s", label ? label : "");
+    char *rest = text;
+    for (size_t i = 0; i < METRIC_LABELS && rows[metric].labels[i] && rest; i++) {
+        bool last = i + 1 == METRIC_LABELS || !rows[metric].labels[i + 1];
+        char *slash = last ? NULL : strchr(rest, '/');
+        labels[i] = rest;
+        if (slash) {
+            *slash = '\0';
+        }
+        rest = slash ? slash + 1 : NULL;
+    }
+    struct series *series = get_series(&metrics->families[metric], labels);
+    if (series) {
+        series->value += delta;
+    }
 }
 
 void metrics_count(struct metrics *metrics, const char *counter, const char *label, unsigned delta)
@@ -150,15 +181,10 @@ void metrics_count(struct metrics *metrics, const char *counter, const char *lab
     char name[128];
     (void)snprintf(name, sizeof(name), "netpold_%.100s_total", counter);
     for (size_t i = 0; i < METRIC_COUNT; i++) {
-        if (strcmp(rows[i].name, name) != 0) {
-            continue;
+        if (strcmp(rows[i].name, name) == 0) {
+            count_row(metrics, (enum metric)i, label, delta);
+            return;
         }
-        char first[128];
-        const char *slash = rows[i].labels[1] && label ? strchr(label, '/') : NULL;
-        int len = slash ? (int)(slash - label) : -1;
-        (void)snprintf(first, sizeof(first), "%.*s", len, label ? label : "");
-        metrics_add(metrics, (enum metric)i, rows[i].labels[0] ? first : NULL, slash ? slash + 1 : NULL, delta);
-        return;
     }
     metrics_add(metrics, METRIC_SOURCE_OTHER, counter, label, delta);
 }
@@ -194,9 +220,11 @@ static void render_series(const struct metric_row *row, const struct series *ser
     if (row->labels[0]) {
         buf_putc(out, '{');
         render_label(row->labels[0], series->labels[0], out);
-        if (row->labels[1] && series->labels[1][0]) {
-            buf_putc(out, ',');
-            render_label(row->labels[1], series->labels[1], out);
+        for (size_t i = 1; i < METRIC_LABELS; i++) {
+            if (row->labels[i] && series->labels[i][0]) {
+                buf_putc(out, ',');
+                render_label(row->labels[i], series->labels[i], out);
+            }
         }
         buf_putc(out, '}');
     }

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/source_metrics.h"
 #include "base/num.h"
 #include "web/web.h"
 
@@ -59,15 +60,9 @@ static double resident_bytes(void)
 static void answer_metrics(struct routes *routes, UNUSED const struct web_request *request,
                            struct web_response *response)
 {
-    static const char *const resources[OBJECT_KIND_COUNT] = {
-        [OBJECT_POD] = "pods",
-        [OBJECT_NAMESPACE] = "namespaces",
-        [OBJECT_POLICY] = "networkpolicies",
-        [OBJECT_NODE] = "nodes",
-    };
     struct metrics *metrics = routes->config.metrics;
     for (unsigned kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
-        metrics_set(metrics, METRIC_OBJECTS, resources[kind], NULL,
+        metrics_set(metrics, METRIC_OBJECTS, source_metrics_resource(kind), NULL,
                     (double)state_count(routes->config.state, (enum object_kind)kind));
     }
     struct timespec cpu = {0};

@@ -1,44 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// A kind read page by page (api-client.md 1).
 #include <stdio.h>
+#include <strings.h>
 
+#include "base/num.h"
 #include "source/api_source.h"
-#include "source/prune.h"
-#include "json/json.h"
+
+enum { MIN_LIST_SPEED = 1024 };  // bytes a second; the server cuts a list after 60 s anyway
 
 static void start_page(struct api_kind *kind);
 
-void api_list_reset(struct api_kind *kind)
+void api_append_selector(struct buf *query, const struct api_kind *kind)
 {
-    splitter_free(&kind->splitter);
+    if (kind->selector) {
+        buf_puts(query, "&fieldSelector=");
+        api_url_escape(query, kind->selector);
+    }
+}
+
+char *api_target(const struct api_kind *kind, const struct buf *query)
+{
+    struct buf text = {.failed = query->failed};
+    buf_puts(&text, kind->path);
+    if (query->len) {
+        buf_printf(&text, "?%s", query->data + 1);
+    }
+    return buf_take(&text);
+}
+
+int api_check_head(struct api_kind *kind, const struct http_head *head)
+{
+    size_t len = strcspn(head->content_type, "; ");
+    if (len == strlen("application/json") && strncasecmp(head->content_type, "application/json", len) == 0) {
+        return 0;
+    }
+    kind->fault = API_FAULT_NO_SERVER;
+    return err_set(&kind->err, ERR_RETRY, 0, "the answer is not JSON but \"%.64s\": this is no API server",
+                   head->content_type);
+}
+
+void api_list_stop(struct api_kind *kind)
+{
+    api_call_cancel(&kind->call);
+    object_stream_free(&kind->list);
     arena_free(&kind->arena);
     free(kind->next_page);
     kind->next_page = NULL;
-    map_free(kind->stale);
-    kind->stale = NULL;
+    free(kind->list_version);
+    kind->list_version = NULL;
 }
 
-// The list failed: what was listed so far stays, nothing is swept.
+// What was listed so far is of no use.
 static void fail(struct api_kind *kind, const struct http_result *result)
 {
-    api_list_reset(kind);
-    kind->source->listing = NULL;
-    api_retry(kind, API_LIST, result);
-    api_source_pump(kind->source);
-}
-
-static int parse_item(struct api_kind *kind, const char *text, size_t len, struct doc **ret, struct err *err)
-{
-    size_t used;
-    unsigned line;
-    struct doc *item = NULL;
-    if (json_parse(text, len, 1, &kind->arena, &item, &used, &line, err) < 0) {
-        return -1;
+    struct api_outcome outcome = {
+        .act = API_ACT_LIST,
+        .end = result->outcome,
+        .http = result->status,
+        .raced = result->raced,
+        .has_retry_after = result->has_retry_after,
+        .retry_after_s = result->retry_after_s,
+        .fault = kind->fault,
+        .with_version = kind->with_version,
+        .with_match = kind->with_match,
+        .with_limit = kind->with_limit,
+        .later_page = kind->next_page != NULL,
+        .terms = kind->terms,
+        .lived_ms = num_now_ms() - kind->page_ms,
+    };
+    api_status_read(result->body, result->body_len, &outcome.status);
+    if (result->status == 401) {
+        outcome.credentials_changed = api_call_refused(&kind->call);
     }
-    if (used != len) {
-        return err_set(err, ERR_INPUT, 0, "something stands behind the object");
-    }
-    *ret = item;
-    return 0;
+    api_count_list(kind, result->status);
+    api_list_stop(kind);
+    api_kind_failed(kind, &outcome, result);
 }
 
 // An item that cannot be read is there all the same: what is held under its name stays, and only that.
@@ -47,15 +84,11 @@ static int on_refused_item(struct api_kind *kind, const char *text, size_t len, 
     struct doc *names = NULL;
     struct err apart = {0};
     buf_clear(&kind->pruned);
-    if (prune_object_to_names(text, len, &kind->pruned) &&
-        parse_item(kind, kind->pruned.data, kind->pruned.len, &names, &apart) < 0 && apart.kind == ERR_OOM) {
+    if (object_stream_text(keep_object_names, text, len, &kind->pruned) &&
+        api_store_parse(kind, kind->pruned.data, kind->pruned.len, &names, &apart) < 0 && apart.kind == ERR_OOM) {
         return err_oom(err);
     }
-    if (names) {
-        api_store_seen(kind, names);
-    }
-    api_store_unreadable(kind, names, why);
-    return 0;
+    return api_store_unreadable(kind, names, why, err);
 }
 
 static int on_item(const char *text, size_t len, void *arg, struct err *err)
@@ -63,11 +96,8 @@ static int on_item(const char *text, size_t len, void *arg, struct err *err)
     struct api_kind *kind = arg;
     struct doc *item = NULL;
     struct err why = {0};
-    buf_clear(&kind->pruned);
-    bool pruned = prune_object(kind->kind, text, len, &kind->pruned);
-    int rc = parse_item(kind, pruned ? kind->pruned.data : text, pruned ? kind->pruned.len : len, &item, &why);
+    int rc = api_store_parse(kind, text, len, &item, &why);
     if (rc == 0) {
-        api_store_seen(kind, item);
         rc = api_store_put(kind, item, err);
     } else if (why.kind == ERR_OOM) {
         rc = err_oom(err);
@@ -80,24 +110,25 @@ static int on_item(const char *text, size_t len, void *arg, struct err *err)
 
 static bool on_head(const struct http_head *head, void *arg)
 {
-    struct api_kind *kind = arg;
-    return api_request_check_head(kind, head) == 0;
+    return api_check_head(arg, head) == 0;
 }
 
 static bool on_body(const char *data, size_t len, void *arg)
 {
     struct api_kind *kind = arg;
-    return splitter_feed(&kind->splitter, data, len, &kind->stream_err) == 0;
+    if (object_stream_feed(&kind->list, data, len, &kind->err) == 0) {
+        return true;
+    }
+    kind->fault = API_FAULT_CONTENT;
+    return false;
 }
 
 // What the page says besides its objects. *ret_next: the continue token, NULL at the end of the list.
 static int read_rest(struct api_kind *kind, char **ret_version, char **ret_next, struct err *err)
 {
     struct doc *rest = NULL;
-    size_t used;
-    unsigned line;
-    if (splitter_finish(&kind->splitter, err) < 0 ||
-        json_parse(kind->splitter.rest.data, kind->splitter.rest.len, 1, &kind->arena, &rest, &used, &line, err) < 0) {
+    if (object_stream_finish(&kind->list, err) < 0 ||
+        api_store_parse(kind, kind->list.rest.data, kind->list.rest.len, &rest, err) < 0) {
         return -1;
     }
     const struct doc *items = doc_get(rest, "items");
@@ -122,87 +153,88 @@ static int read_rest(struct api_kind *kind, char **ret_version, char **ret_next,
     return 0;
 }
 
-static void complete(struct api_kind *kind)
+// A page has come whole. -1 with kind->err and kind->fault.
+static int take_page(struct api_kind *kind)
 {
-    struct api_source *source = kind->source;
-    api_store_sweep(kind);
-    api_list_reset(kind);
-    source->listing = NULL;
-    kind->synced = true;
-    kind->relist = false;
-    kind->server_errors = 0;
-    api_kind_count(kind, "lists", 1);
-    api_retry_recovered(kind);
-    api_watch_start(kind);
-    api_source_check_synced(source);
-    api_source_pump(source);
+    char *version = NULL;
+    char *next = NULL;
+    int rc = read_rest(kind, &version, &next, &kind->err);
+    arena_free(&kind->arena);
+    if (rc < 0) {
+        kind->fault = API_FAULT_CONTENT;
+        return -1;
+    }
+    // The version of the first page stands for the whole list: the watch starts there.
+    if (!kind->list_version) {
+        kind->list_version = TAKE(version);
+    }
+    free(version);
+    free(kind->next_page);
+    kind->next_page = next;
+    if (!next && api_kind_is_stale(kind, kind->list_version)) {
+        kind->fault = API_FAULT_STALE;
+        return err_set(&kind->err, ERR_RETRY, 0, "the list is older (%.40s) than what was seen (%.40s)",
+                       kind->list_version, kind->version);
+    }
+    if (!next && api_stage_commit(kind, &kind->err) < 0) {
+        kind->fault = API_FAULT_CONTENT;
+        return -1;
+    }
+    return 0;
 }
 
 static void on_done(const struct http_result *result, void *arg)
 {
     struct api_kind *kind = arg;
-    kind->request = NULL;
-    if (result->outcome != HTTP_COMPLETE || result->status != 200) {
+    if (result->outcome != HTTP_COMPLETE || result->status != 200 || take_page(kind) < 0) {
         fail(kind, result);
-        return;
-    }
-    char *version = NULL;
-    char *next = NULL;
-    int rc = read_rest(kind, &version, &next, &kind->stream_err);
-    arena_free(&kind->arena);
-    if (rc < 0) {
-        fail(kind, result);
-        return;
-    }
-    // The version of the first page stands for the whole list: the watch starts there.
-    if (!kind->next_page) {
-        free(kind->version);
-        kind->version = TAKE(version);
-    }
-    free(version);
-    free(kind->next_page);
-    kind->next_page = next;
-    if (next) {
+    } else if (kind->next_page) {
         start_page(kind);
     } else {
-        complete(kind);
+        api_count_list(kind, 200);
+        char *version = TAKE(kind->list_version);
+        api_list_stop(kind);
+        api_kind_synced(kind, version);
     }
 }
 
 static void start_page(struct api_kind *kind)
 {
+    struct api_source *source = kind->source;
     const struct http_handler handler = {.arg = kind, .head = on_head, .body = on_body, .done = on_done};
+    bool first = !kind->next_page;
     struct buf BUF_CLEANUP query = {0};
-    buf_printf(&query, "limit=%d", API_PAGE);
-    if (kind->selector) {
-        buf_puts(&query, "&fieldSelector=");
-        api_url_escape(&query, kind->selector);
+    if (kind->with_version && first) {
+        buf_puts(&query, "&resourceVersion=");
+        api_url_escape(&query, kind->version);
+        buf_puts(&query, kind->with_match ? "&resourceVersionMatch=NotOlderThan" : "");
+    } else if (kind->with_limit) {
+        buf_printf(&query, "&limit=%d", API_PAGE);
     }
-    if (kind->next_page) {
+    api_append_selector(&query, kind);
+    if (!first) {
         buf_puts(&query, "&continue=");
         api_url_escape(&query, kind->next_page);
     }
-    splitter_free(&kind->splitter);
-    splitter_init(&kind->splitter, on_item, kind);
-    err_clear(&kind->stream_err);
-    int rc = query.failed ? err_oom(&kind->stream_err) : 0;
-    if (rc == 0) {
-        rc = api_request_start(kind, API_LIST, query.data, kind->source->timing.list_ms, &handler, &kind->stream_err);
-    }
-    if (rc < 0) {
-        fail(kind, NULL);
-    }
+    object_stream_free(&kind->list);
+    object_stream_init(&kind->list, OBJECT_STREAM_LIST, kind->row->kind, on_item, kind);
+    err_clear(&kind->err);
+    kind->fault = API_FAULT_NONE;
+    kind->page_ms = num_now_ms();
+    kind->call.target = api_target(kind, &query);
+    kind->call.compressed = true;
+    kind->call.fresh = kind->fresh;
+    kind->call.timeout_ms = source->timing.list_ms;
+    kind->call.min_speed = MIN_LIST_SPEED;
+    kind->fresh = false;
+    api_call_start(source, &kind->call, &handler);
 }
 
 void api_list_start(struct api_kind *kind)
 {
-    kind->source->listing = kind;
-    kind->phase = API_LISTING;
-    api_list_reset(kind);
-    err_clear(&kind->stream_err);
-    if (api_store_mark(kind, &kind->stream_err) < 0) {
-        fail(kind, NULL);
-        return;
-    }
+    unsigned lacks = kind->source->lacks;
+    kind->with_version = kind->version && !kind->unset;
+    kind->with_match = kind->with_version && !(lacks & API_LACKS_MATCH);
+    kind->with_limit = !kind->with_version && !(lacks & API_LACKS_LIMIT);
     start_page(kind);
 }

@@ -7,37 +7,7 @@
 #include "base/num.h"
 #include "base/version.h"
 
-const struct api_timing api_timing_default = {
-    .backoff_first_ms = 800,
-    .backoff_max_ms = 30000,
-    .denied_ms = 30000,
-    .retry_after_max_s = 60,
-    .spread_ms = 1000,
-    .short_watch_ms = 1000,
-    .watch_min_s = 300,
-    .watch_max_s = 600,
-    .watch_grace_ms = 30000,
-    .list_ms = 90000,
-};
-
-// In the order of their first lists. Finished pods have given up their addresses: an object that stops to match the
-// selector arrives as DELETED.
-static const struct {
-    enum object_kind kind;
-    const char *label;
-    const char *path;
-    const char *selector;
-} kind_table[API_KINDS] = {
-    {OBJECT_NAMESPACE, "namespaces", "/api/v1/namespaces", NULL},
-    {OBJECT_POLICY, "networkpolicies", "/apis/networking.k8s.io/v1/networkpolicies", NULL},
-    {OBJECT_NODE, "nodes", "/api/v1/nodes", NULL},
-    {OBJECT_POD, "pods", "/api/v1/pods", "status.phase!=Succeeded,status.phase!=Failed"},
-};
-
-void api_kind_count(const struct api_kind *kind, const char *counter, unsigned delta)
-{
-    kind->source->owner.count(counter, kind->label, delta, kind->source->owner.arg);
-}
+enum { MASS_MS = 2000 };  // watches that break within that time break of one cause
 
 void api_source_changed(struct api_source *source)
 {
@@ -48,8 +18,10 @@ void api_source_changed(struct api_source *source)
 void api_source_check_synced(struct api_source *source)
 {
     bool all = true;
-    for (size_t i = 0; i < API_KINDS; i++) {
-        all = all && source->kinds[i].synced;
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        const struct api_kind *kind = &source->kinds[i];
+        bool spared = kind->row->optional && (!source->options.once || kind->settled);
+        all = all && (kind->synced || spared);
     }
     if (all && !source->synced) {
         source->synced = true;
@@ -92,73 +64,123 @@ static void on_tell(void *arg)
 
 void api_source_pump(struct api_source *source)
 {
-    for (size_t i = 0; i < API_KINDS && !source->listing; i++) {
-        struct api_kind *kind = &source->kinds[i];
-        if (kind->phase == API_WATCHING && kind->relist) {
-            http_cancel(TAKE(kind->request));
-            lines_free(&kind->lines);
-            kind->phase = API_WANTS_LIST;
-        }
-        if (kind->phase == API_WANTS_LIST) {
-            api_list_start(kind);
-        }
+    loop_arm(source->pump_timer, 0);
+}
+
+// Nobody answers, and somebody waits to try again: then all others need not try for themselves.
+static bool is_unreached(const struct api_source *source)
+{
+    bool waits = false;
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        const struct api_kind *kind = &source->kinds[i];
+        waits = waits || (kind->phase == API_WAITING && kind->unreached);
     }
+    return waits && source->unreached;
 }
 
-void api_kind_want_list(struct api_kind *kind)
+static void on_pump(void *arg)
 {
-    kind->phase = API_WANTS_LIST;
-    api_source_pump(kind->source);
-}
-
-static void on_timer(void *arg)
-{
-    struct api_kind *kind = arg;
-    if (kind->phase != API_WAITING) {
+    struct api_source *source = arg;
+    uint64_t now_ms = num_now_ms();
+    if (is_unreached(source)) {
         return;
     }
-    if (kind->resume && !kind->relist) {
-        api_watch_start(kind);
-    } else {
-        api_kind_want_list(kind);
+    for (size_t i = 0; i < source->n_kinds && source->started && !source->syncing; i++) {
+        struct api_kind *kind = &source->kinds[i];
+        bool again = kind->relist && (kind->phase == API_WATCHING || kind->phase == API_DONE);
+        if (kind->phase != API_WANTS_SYNC && !again) {
+            continue;
+        }
+        if (kind->synced && source->synced && now_ms < source->hold_ms) {
+            loop_arm(source->pump_timer, source->hold_ms - now_ms);
+            continue;
+        }
+        api_watch_stop(kind);
+        api_kind_sync(kind);
     }
 }
 
-// Everything is listed again, one kind after the other; waiting kinds do not wait any longer.
+static size_t watching(const struct api_source *source, uint64_t now_ms, size_t *ret_broken)
+{
+    size_t n = 0;
+    *ret_broken = 0;
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        const struct api_kind *kind = &source->kinds[i];
+        if (kind->synced) {
+            n++;
+            *ret_broken += kind->broke_ms && now_ms - kind->broke_ms <= MASS_MS;
+        }
+    }
+    return n;
+}
+
+void api_source_check_mass(struct api_source *source)
+{
+    uint64_t now_ms = num_now_ms();
+    size_t broken;
+    size_t n = watching(source, now_ms, &broken);
+    if (n < 2 || broken < n || now_ms < source->hold_ms) {
+        return;
+    }
+    source->hold_ms =
+        now_ms + api_plan_spread(&source->timing, state_count(source->state, OBJECT_NODE), &source->random);
+}
+
+void api_source_went_back(struct api_kind *first, const char *held, const char *found)
+{
+    struct api_source *source = first->source;
+    api_say(source, SOURCE_WARN, "server-went-back", "kind=%s held=%s found=%s", first->label, held, found);
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        struct api_kind *kind = &source->kinds[i];
+        // The one that was just read has what is true now.
+        bool done = kind == first && kind->version && strcmp(kind->version, found) == 0;
+        if (!kind->synced || done || kind->phase == API_SYNCING) {
+            continue;
+        }
+        free(kind->version);
+        kind->version = NULL;
+        kind->relist = true;
+        kind->why = "went-back";
+    }
+    api_source_pump(source);
+}
+
+// Everything is read again, one kind after the other; waiting kinds do not wait any longer.
 static void refresh(struct source *base)
 {
     struct api_source *source = CONTAINER_OF(base, struct api_source, base);
-    for (size_t i = 0; i < API_KINDS; i++) {
+    for (size_t i = 0; i < source->n_kinds && source->started; i++) {
         struct api_kind *kind = &source->kinds[i];
-        kind->relist = kind->phase != API_LISTING;
+        if (kind->phase == API_SYNCING || kind->phase == API_LOOKING) {
+            continue;
+        }
+        kind->relist = true;
+        kind->why = "refresh";
         if (kind->phase == API_WAITING) {
             loop_disarm(kind->timer);
-            kind->phase = API_WANTS_LIST;
+            api_kind_go(kind, kind->next == API_NEXT_LOOK ? API_NEXT_LOOK : API_NEXT_SYNC);
         }
     }
     api_source_pump(source);
 }
 
-static void kind_free(struct api_kind *kind)
-{
-    http_cancel(TAKE(kind->request));
-    api_list_reset(kind);
-    lines_free(&kind->lines);
-    arena_free(&kind->arena);
-    buf_free(&kind->pruned);
-    loop_remove_timer(kind->timer);
-    free(kind->version);
-}
-
 static void source_free(struct api_source *source)
 {
-    for (size_t i = 0; i < API_KINDS; i++) {
-        kind_free(&source->kinds[i]);
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        api_kind_free(&source->kinds[i]);
     }
+    api_ask_cancel(&source->start);
+    api_ask_cancel(&source->version_ask);
     http_free(source->http);
+    credentials_free(source->credentials);
     loop_remove_timer(source->tell);
-    credentials_clear(&source->credentials);
+    loop_remove_timer(source->pump_timer);
+    loop_remove_timer(source->start_timer);
+    loop_remove_timer(source->calls_timer);
     api_config_free(source->config);
+    free(source->git_version);
+    free(source->node);
+    free(source->kinds);
     free(source);
 }
 CLEANUP_DEFINE(struct api_source, source_free);
@@ -178,32 +200,65 @@ static void seed(struct api_source *source)
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random)) {
         random = num_now_ns();
     }
-    source->random = random | 1;
+    source->random.state = random | 1;
 }
 
-static int kinds_init(struct api_source *source, struct err *err)
+static int kinds_init(struct api_source *source, const struct api_kind_row *rows, size_t n, struct err *err)
 {
-    for (size_t i = 0; i < API_KINDS; i++) {
-        struct api_kind *kind = &source->kinds[i];
-        *kind = (struct api_kind){.source = source,
-                                  .kind = kind_table[i].kind,
-                                  .label = kind_table[i].label,
-                                  .path = kind_table[i].path,
-                                  .selector = kind_table[i].selector,
-                                  .phase = API_WANTS_LIST};
-        if (loop_add_timer(source->loop, on_timer, kind, &kind->timer, err) < 0) {
+    source->kinds = calloc(n, sizeof(*source->kinds));
+    if (!source->kinds) {
+        return err_oom(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool shared = false;
+        for (size_t k = 0; k < n; k++) {
+            shared = shared || (k != i && rows[k].kind == rows[i].kind);
+        }
+        source->n_kinds = i + 1;
+        if (api_kind_init(source, &source->kinds[i], &rows[i], shared, err) < 0) {
             return -1;
         }
     }
-    // The first list starts from the loop: nobody is told anything from within this call.
-    struct api_kind *first = &source->kinds[0];
-    first->phase = API_WAITING;
-    loop_arm(first->timer, 0);
     return 0;
 }
 
-int api_source_new_timed(struct loop *loop, struct api_config *config, const struct api_timing *timing,
-                         struct state *state, const struct source_owner *owner, struct source **ret, struct err *err)
+static void on_settled(void *arg)
+{
+    struct api_source *source = arg;
+    source->settled = true;
+    loop_arm(source->calls_timer, 0);
+}
+
+static void on_credentials_report(const char *event, const char *fields, void *arg)
+{
+    struct api_source *source = arg;
+    source->owner.report(SOURCE_WARN, event, fields, source->owner.arg);
+}
+
+static int timers_init(struct api_source *source, struct err *err)
+{
+    struct loop *loop = source->loop;
+    return loop_add_timer(loop, on_tell, source, &source->tell, err) < 0 ||
+                   loop_add_timer(loop, on_pump, source, &source->pump_timer, err) < 0 ||
+                   loop_add_timer(loop, api_start_due, source, &source->start_timer, err) < 0 ||
+                   loop_add_timer(loop, api_calls_pump, source, &source->calls_timer, err) < 0
+               ? -1
+               : 0;
+}
+
+static int credentials_init(struct api_source *source, struct err *err)
+{
+    const struct credentials_owner owner = {.arg = source, .settled = on_settled, .report = on_credentials_report};
+    return api_config_check(source->config, err) < 0 || api_url_parse(source->config->server, &source->url, err) < 0 ||
+                   credentials_new(source->loop, source->config, &owner, &source->credentials, err) < 0 ||
+                   credentials_prepare(source->credentials, err) == CREDENTIALS_FAILED
+               ? -1
+               : 0;
+}
+
+int api_source_new_with(struct loop *loop, struct api_config *config, const struct api_options *options,
+                        const struct api_timing *timing, const struct api_kind_row *kinds, size_t n_kinds,
+                        struct state *state, const struct source_owner *owner, struct source **ret, struct err *err)
 {
     CLEANUP(source_free) struct api_source *source = calloc(1, sizeof(*source));
     if (!source) {
@@ -212,26 +267,35 @@ int api_source_new_timed(struct loop *loop, struct api_config *config, const str
     }
     source->base.ops = &api_source_ops;
     source->owner = *owner;
+    source->options = *options;
     source->loop = loop;
     source->state = state;
     source->config = config;
     source->timing = *timing;
     seed(source);
+    if (!kinds) {
+        kinds = api_kind_rows;
+        n_kinds = api_n_kind_rows;
+    }
+    source->node = options->node ? strdup(options->node) : NULL;
+    if (options->node && !source->node) {
+        return err_oom(err);
+    }
+    source->start_asks_node = source->node && !options->has_rules;
     char user_agent[128];
     (void)snprintf(user_agent, sizeof(user_agent), "netpold/%s (linux) %s", version_string(), version_commit());
-    bool usable = false;
-    if (api_config_check(config, err) < 0 || api_url_parse(config->server, &source->url, err) < 0 ||
-        (credentials_read(&source->credentials, config, &usable, err) < 0 && !usable) ||
-        loop_add_timer(loop, on_tell, source, &source->tell, err) < 0 ||
-        http_new(loop, user_agent, &source->http, err) < 0 || kinds_init(source, err) < 0) {
+    if (timers_init(source, err) < 0 || credentials_init(source, err) < 0 ||
+        http_new(loop, user_agent, &source->http, err) < 0 || kinds_init(source, kinds, n_kinds, err) < 0) {
         return -1;
     }
+    // Everything starts from the loop: nobody is told anything from within this call.
+    loop_arm(source->start_timer, 0);
     *ret = &TAKE(source)->base;
     return 0;
 }
 
-int api_source_new(struct loop *loop, struct api_config *config, struct state *state, const struct source_owner *owner,
-                   struct source **ret, struct err *err)
+int api_source_new(struct loop *loop, struct api_config *config, const struct api_options *options, struct state *state,
+                   const struct source_owner *owner, struct source **ret, struct err *err)
 {
-    return api_source_new_timed(loop, config, &api_timing_default, state, owner, ret, err);
+    return api_source_new_with(loop, config, options, &api_timing_default, NULL, 0, state, owner, ret, err);
 }

@@ -3,14 +3,17 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/num.h"
 
 static int refuse(const char *text, const char *why, struct err *err)
 {
-    return err_set(err, ERR_INPUT, 0, "\"%s\" is not the URL of an API server (https://HOST[:PORT][/PREFIX]): %s", text,
-                   why);
+    // What may be a secret, a user's name and password or a query, is not shown.
+    bool user = strchr(text, '@');
+    return err_set(err, ERR_INPUT, 0, "\"%.*s\" is not the URL of an API server (https://HOST[:PORT][/PREFIX]): %s",
+                   user ? (int)strlen("https://…@…") : (int)strcspn(text, "?#"), user ? "https://…@…" : text, why);
 }
 
 static bool take(char *ret, size_t size, const char *from, size_t len)
@@ -76,7 +79,7 @@ int api_url_parse(const char *text, struct api_url *ret, struct err *err)
     size_t len = strcspn(at, "/?#");
     (void)snprintf(url.port, sizeof(url.port), "%s", url.plain ? "80" : "443");
     if (memchr(at, '@', len)) {
-        return refuse("https://…@…", "it holds a user name", err);
+        return refuse(text, "it holds a user name", err);
     }
     const char *why = parse_authority(at, len, &url);
     if (why) {
@@ -95,6 +98,53 @@ int api_url_parse(const char *text, struct api_url *ret, struct err *err)
     }
     *ret = url;
     return 0;
+}
+
+int api_url_proxy(const char *text, char **ret, struct err *err)
+{
+    static const struct {
+        const char *scheme;
+        const char *ours;
+        const char *port;
+    } schemes[] = {
+        {"http://", "http://", "80"},
+        {"https://", "https://", "443"},
+        {"socks5://", "socks5h://", "1080"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
+        size_t scheme = strlen(schemes[i].scheme);
+        if (strncasecmp(text, schemes[i].scheme, scheme) != 0) {
+            continue;
+        }
+        struct api_url url = {0};
+        (void)snprintf(url.port, sizeof(url.port), "%s", schemes[i].port);
+        const char *at = text + scheme;
+        size_t len = strcspn(at, "/?#");
+        const char *user_end = memrchr(at, '@', len);
+        size_t user = user_end ? (size_t)(user_end - at) + 1 : 0;
+        const char *why = parse_authority(at + user, len - user, &url);
+        if (!why && strcmp(at + len, "") != 0 && strcmp(at + len, "/") != 0) {
+            why = "it holds more than a host and a port";
+        }
+        for (size_t n = 0; n < user && !why; n++) {
+            why = at[n] <= ' ' || at[n] == 0x7f ? "its user name or password needs encoding" : NULL;
+        }
+        if (why) {
+            return err_set(err, ERR_INPUT, 0, "is not the URL of a proxy: %s", why);
+        }
+        char authority[300];
+        struct buf BUF_CLEANUP made = {0};
+        api_url_authority(url.host, url.port, authority, sizeof(authority));
+        buf_printf(&made, "%s%.*s%s", schemes[i].ours, (int)user, at, authority);
+        char *taken = buf_take(&made);
+        if (!taken) {
+            return err_oom(err);
+        }
+        *ret = taken;
+        return 0;
+    }
+    return err_set(err, ERR_INPUT, 0,
+                   "is not the URL of a proxy: it starts with none of http://, https:// and socks5://");
 }
 
 int api_url_check(const char *text, struct err *err)
@@ -127,7 +177,8 @@ int api_config_check(const struct api_config *config, struct err *err)
         return err_set(err, ERR_INPUT, 0, "server \"%s\": http is only accepted for a loopback address",
                        config->server);
     }
-    bool credentials = config->token || config->token_file || config->cert_pem || config->cert_file || config->key_pem;
+    bool credentials = config->token || config->token_file || config->cert_pem || config->cert_file ||
+                       config->key_pem || config->username || config->exec || config->impersonation;
     if (url.plain && credentials && !config->plain_credentials) {
         return err_set(err, ERR_INPUT, 0, "server \"%s\": credentials are not sent over http", config->server);
     }

@@ -14,6 +14,9 @@ struct api_url {
 
 NODISCARD int api_url_parse(const char *text, struct api_url *ret, struct err *err);
 NODISCARD int api_url_check(const char *text, struct err *err);
+// A proxy-url as libcurl takes it: with the port that kubectl would use where none is given, and names resolved by the
+// proxy. Its error never shows the text, which may hold a password. The caller frees *ret, with secret_free.
+NODISCARD int api_url_proxy(const char *text, char **ret, struct err *err);
 // "host:port", with brackets around an IPv6 address.
 void api_url_authority(const char *host, const char *port, char *ret, size_t size);
 

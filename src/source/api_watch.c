@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Watches (api-client.md 2): from a version on, or (WatchList) from everything there is.
 #include <stdio.h>
 
 #include "base/num.h"
 #include "source/api_source.h"
-#include "source/prune.h"
-#include "json/json.h"
-
-enum { SERVER_ERRORS = 3 };  // ERROR 500 events in a row until the list is asked for again
 
 static const char *text_of(const struct doc *map, const char *key)
 {
@@ -14,34 +12,18 @@ static const char *text_of(const struct doc *map, const char *key)
     return child && child->type == DOC_STRING ? child->text : "";
 }
 
-// An ERROR event, with a Status: what to do is in the kind of the error.
+// An ERROR event, with a Status.
 static int on_error_event(struct api_kind *kind, const struct doc *status, struct err *err)
 {
-    const struct doc *code = doc_get(status, "code");
-    const char *reason = text_of(status, "reason");
-    int number = code && code->type == DOC_NUMBER && code->integral && code->integer > 0 && code->integer < 1000
-                     ? (int)code->integer
-                     : 0;
-    enum err_kind what = ERR_RELIST;
-    if (number == 500 && strcmp(reason, "Expired") != 0 && ++kind->server_errors < SERVER_ERRORS) {
-        what = ERR_RETRY;
-    }
-    bool gone = number == 410 || strcmp(reason, "Expired") == 0 || strcmp(reason, "Gone") == 0;
-    return err_set(err, what, gone ? 410 : number, "the server ended the watch: %s %s", reason,
-                   text_of(status, "message"));
+    api_status_of(status, &kind->status);
+    kind->fault = API_FAULT_STATUS;
+    return err_set(err, ERR_RELIST, (int)kind->status.code, "the server ended the watch: %s %s", kind->status.reason,
+                   kind->status.message);
 }
 
-static void count_event(const struct api_kind *kind, const char *type)
+static int advance(struct api_kind *kind, const char *version, struct err *err)
 {
-    char label[64];
-    (void)snprintf(label, sizeof(label), "%s/%s", kind->label, type);
-    kind->source->owner.count("watch_events", label, 1, kind->source->owner.arg);
-}
-
-static int advance(struct api_kind *kind, const struct doc *object, struct err *err)
-{
-    const char *version = api_store_version(object);
-    if (!version || strcmp(version, kind->version) == 0) {
+    if (!version || (kind->version && strcmp(version, kind->version) == 0)) {
         return 0;
     }
     char *copy = strdup(version);
@@ -53,15 +35,64 @@ static int advance(struct api_kind *kind, const struct doc *object, struct err *
     return 0;
 }
 
-// refused: why only the names of the object could be read; NULL when all of it was.
-static int apply(struct api_kind *kind, const struct doc *event, const struct err *refused, struct err *err)
+// All that there is has come.
+static int on_initial_end(struct api_stream *stream, const char *version, struct err *err)
 {
+    struct api_kind *kind = stream->kind;
+    if (!version) {
+        return err_set(err, ERR_INPUT, 0, "the bookmark behind the initial events names no version");
+    }
+    if (api_kind_is_stale(kind, version)) {
+        kind->fault = API_FAULT_STALE;
+        return err_set(err, ERR_RETRY, 0, "the list is older (%.40s) than what was seen (%.40s)", version,
+                       kind->version);
+    }
+    char *copy = strdup(version);
+    if (!copy || api_stage_commit(kind, err) < 0) {
+        free(copy);
+        return copy ? -1 : err_oom(err);
+    }
+    stream->initial = false;
+    api_count_list(kind, 200);
+    api_kind_synced(kind, copy);
+    return 0;
+}
+
+static bool ends_initial(const struct doc *object)
+{
+    const struct doc *annotations = doc_get(doc_get(object, "metadata"), "annotations");
+    return strcmp(text_of(annotations, "k8s.io/initial-events-end"), "true") == 0;
+}
+
+static int on_bookmark(struct api_stream *stream, const struct doc *object, struct err *err)
+{
+    const char *version = api_store_version(object);
+    stream->bookmark_gap_ms = stream->last_ms - stream->bookmark_ms;
+    stream->bookmark_ms = stream->last_ms;
+    stream->bookmarks++;
+    if (!stream->initial) {
+        return advance(stream->kind, version, err);
+    }
+    // The initial events come in any order: only their end has a version that means something.
+    return ends_initial(object) ? on_initial_end(stream, version, err) : 0;
+}
+
+// refused: why only the names of the object could be read; NULL when all of it was.
+static int apply(struct api_stream *stream, const struct doc *event, const struct err *refused, struct err *err)
+{
+    struct api_kind *kind = stream->kind;
     const char *type = text_of(event, "type");
     const struct doc *object = doc_get(event, "object");
     if (!object || object->type != DOC_MAP) {
-        return err_set(err, ERR_RELIST, 0, "a watch event holds no object");
+        return err_set(err, ERR_INPUT, 0, "a watch event holds no object");
     }
     int rc = 0;
+    bool bookmark = strcmp(type, "BOOKMARK") == 0;
+    // A server that writes an object that we refuse writes its version all the same; other text is no event.
+    if (refused && strcmp(type, "ERROR") != 0 && !api_store_version(object)) {
+        *err = *refused;
+        return -1;
+    }
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
         rc = refused ? 0 : api_store_put(kind, object, err);
     } else if (strcmp(type, "DELETED") == 0) {
@@ -70,48 +101,37 @@ static int apply(struct api_kind *kind, const struct doc *event, const struct er
         rc = nameless ? 0 : api_store_remove(kind, object, err);
     } else if (strcmp(type, "ERROR") == 0) {
         return on_error_event(kind, object, err);
-    } else if (strcmp(type, "BOOKMARK") != 0) {
-        return err_set(err, ERR_RELIST, 0, "a watch event is of the unknown type \"%.32s\"", type);
+    } else if (bookmark) {
+        rc = on_bookmark(stream, object, err);
+    } else {
+        return err_set(err, ERR_INPUT, 0, "a watch event is of the unknown type \"%.32s\"", type);
     }
-    if (rc < 0 || advance(kind, object, err) < 0) {
+    if (rc < 0 || (!bookmark && !stream->initial && advance(kind, api_store_version(object), err) < 0)) {
         return -1;
     }
-    if (refused) {
-        api_store_unreadable(kind, object, refused);
-    }
-    count_event(kind, type);
-    return 0;
-}
-
-static int parse_event(struct api_kind *kind, const char *text, size_t len, struct doc **ret, struct err *err)
-{
-    size_t used;
-    unsigned line;
-    struct doc *event = NULL;
-    if (json_parse(text, len, 1, &kind->arena, &event, &used, &line, err) < 0) {
+    if (refused && api_store_unreadable(kind, object, refused, err) < 0) {
         return -1;
     }
-    if (used != len) {
-        return err_set(err, ERR_INPUT, 0, "a line of the watch holds more than one event");
-    }
-    *ret = event;
+    api_count_more(kind, "watch_events", type, 1);
     return 0;
 }
 
 // The line is whole, so the stream is sound: what one object holds must not cost all others their events. A line of
 // which not even the type can be read is no event; then nothing is known of the stream any more.
-static int on_refused_line(struct api_kind *kind, const char *text, size_t len, const struct err *why, struct err *err)
+static int on_refused_line(struct api_stream *stream, const char *text, size_t len, const struct err *why,
+                           struct err *err)
 {
-    bool (*const prunes[])(const char *, size_t, struct buf *) = {prune_event_to_names, prune_event_to_version};
-    for (size_t i = 0; i < ARRAY_SIZE(prunes); i++) {
+    struct api_kind *kind = stream->kind;
+    const struct keep *const keeps[] = {keep_event_names, keep_event_version};
+    for (size_t i = 0; i < ARRAY_SIZE(keeps); i++) {
         struct doc *event = NULL;
         struct err apart = {0};
         buf_clear(&kind->pruned);
-        if (!prunes[i](text, len, &kind->pruned)) {
+        if (!object_stream_text(keeps[i], text, len, &kind->pruned)) {
             break;
         }
-        if (parse_event(kind, kind->pruned.data, kind->pruned.len, &event, &apart) == 0) {
-            return apply(kind, event, why, err);
+        if (api_store_parse(kind, kind->pruned.data, kind->pruned.len, &event, &apart) == 0) {
+            return apply(stream, event, why, err);
         }
         if (apart.kind == ERR_OOM) {
             return err_oom(err);
@@ -123,99 +143,245 @@ static int on_refused_line(struct api_kind *kind, const char *text, size_t len, 
 
 static int on_line(const char *text, size_t len, void *arg, struct err *err)
 {
-    struct api_kind *kind = arg;
+    struct api_stream *stream = arg;
+    struct api_kind *kind = stream->kind;
     struct doc *event = NULL;
     struct err why = {0};
-    buf_clear(&kind->pruned);
-    bool pruned = prune_event(kind->kind, text, len, &kind->pruned);
-    int rc = parse_event(kind, pruned ? kind->pruned.data : text, pruned ? kind->pruned.len : len, &event, &why);
+    int rc = api_store_parse(kind, text, len, &event, &why);
     if (rc == 0) {
-        rc = apply(kind, event, NULL, err);
+        rc = apply(stream, event, NULL, err);
     } else if (why.kind == ERR_OOM) {
         rc = err_oom(err);
     } else {
-        rc = on_refused_line(kind, text, len, &why, err);
+        rc = on_refused_line(stream, text, len, &why, err);
     }
     arena_free(&kind->arena);
     if (rc == 0) {
-        kind->events++;
-        kind->server_errors = 0;
-        kind->failures = 0;
-        api_retry_recovered(kind);
+        stream->events++;
+        api_plan_event(&kind->retry);
+        if (!stream->initial) {
+            api_say_recovered(kind);
+        }
     }
     return rc;
 }
 
 static bool on_head(const struct http_head *head, void *arg)
 {
-    struct api_kind *kind = arg;
-    if (api_request_check_head(kind, head) < 0) {
+    struct api_stream *stream = arg;
+    struct api_kind *kind = stream->kind;
+    if (api_check_head(kind, head) < 0) {
         return false;
     }
     // Each flush would be a gzip member of its own, and libcurl stops behind the first (api-client.md 2.9).
     if (head->content_encoding[0] && strcmp(head->content_encoding, "identity") != 0) {
-        (void)err_set(&kind->stream_err, ERR_RETRY, 0, "the watch is compressed (%.32s), which was not asked for",
+        kind->fault = API_FAULT_COMPRESSED;
+        (void)err_set(&kind->err, ERR_RETRY, 0, "the watch is compressed (%.32s), which was not asked for",
                       head->content_encoding);
         return false;
+    }
+    stream->answered = true;
+    stream->last_ms = num_now_ms();
+    struct api_stream *other = &kind->streams[stream == &kind->streams[0]];
+    if (other->call.state != API_CALL_IDLE) {
+        // From now on this one counts; the other is ended from the timer.
+        other->superseded = true;
+        loop_arm(kind->quiet, 0);
     }
     return true;
 }
 
 static bool on_body(const char *data, size_t len, void *arg)
 {
-    struct api_kind *kind = arg;
-    return lines_feed(&kind->lines, data, len, &kind->stream_err) == 0;
+    struct api_stream *stream = arg;
+    struct api_kind *kind = stream->kind;
+    if (stream->superseded) {
+        return true;
+    }
+    stream->last_ms = num_now_ms();
+    if (!stream->frames) {
+        size_t blank = 0;
+        while (blank < len && strchr(" \t\r\n", data[blank]) && data[blank]) {
+            blank++;
+        }
+        if (blank < len && data[blank] != '{') {
+            kind->fault = API_FAULT_NO_SERVER;
+            (void)err_set(&kind->err, ERR_RETRY, 0, "the answer holds no watch events: this is no API server");
+            return false;
+        }
+        stream->frames = blank < len;
+    }
+    if (object_stream_feed(&stream->lines, data, len, &kind->err) == 0) {
+        return true;
+    }
+    kind->fault = kind->fault == API_FAULT_NONE ? API_FAULT_CONTENT : kind->fault;
+    return false;
+}
+
+static void stop_stream(struct api_stream *stream)
+{
+    api_call_cancel(&stream->call);
+    object_stream_free(&stream->lines);
+    stream->superseded = false;
+    stream->answered = false;
+}
+
+void api_watch_stop(struct api_kind *kind)
+{
+    stop_stream(&kind->streams[0]);
+    stop_stream(&kind->streams[1]);
+    loop_disarm(kind->quiet);
+    arena_free(&kind->arena);
+}
+
+static void count_barren(struct api_kind *kind, const struct api_stream *stream)
+{
+    kind->barren = stream->events ? 0 : kind->barren + 1;
+    if (kind->barren >= 2) {
+        kind->barren = 0;
+        api_probe_now(kind);
+    }
+}
+
+static void ended(struct api_stream *stream, const struct http_result *result)
+{
+    struct api_kind *kind = stream->kind;
+    struct api_outcome outcome = {
+        .act = stream->initial ? API_ACT_INITIAL : API_ACT_WATCH,
+        .end = result->outcome,
+        .http = result->status,
+        .raced = result->raced,
+        .has_retry_after = result->has_retry_after,
+        .retry_after_s = result->retry_after_s,
+        .fault = kind->fault,
+        .status = kind->status,
+        .with_version = kind->with_version,
+        .terms = kind->terms,
+        .asked_s = stream->asked_s,
+        .lived_ms = num_now_ms() - stream->started_ms,
+        .events = stream->events,
+    };
+    if (kind->fault != API_FAULT_STATUS) {
+        api_status_read(result->body, result->body_len, &outcome.status);
+    }
+    if (result->status == 401) {
+        outcome.credentials_changed = api_call_refused(&stream->call);
+    }
+    bool over = result->status == 200 && kind->fault == API_FAULT_NONE;
+    if (stream->initial) {
+        api_count_list(kind, result->status);
+    }
+    api_watch_stop(kind);
+    if (over && outcome.act == API_ACT_WATCH) {
+        count_barren(kind, stream);
+    }
+    api_kind_failed(kind, &outcome, result);
+}
+
+// The other one has answered: this one is over.
+static void retire(struct api_stream *stream)
+{
+    stop_stream(stream);
+    stream->kind->current = stream == &stream->kind->streams[0];
 }
 
 static void on_done(const struct http_result *result, void *arg)
 {
-    struct api_kind *kind = arg;
-    const struct api_timing *timing = &kind->source->timing;
-    kind->request = NULL;
-    lines_free(&kind->lines);
-    arena_free(&kind->arena);
-    api_kind_count(kind, "watch_restarts", 1);
-    bool ended = result->status == 200 && (result->outcome == HTTP_COMPLETE || result->outcome == HTTP_TIMEOUT);
-    bool hollow = kind->events == 0 && num_now_ms() - kind->started_ms < timing->short_watch_ms;
-    if (!ended || hollow) {
-        if (ended) {
-            (void)err_set(&kind->stream_err, ERR_RETRY, 0, "the watch ended at once");
-        }
-        api_retry(kind, API_WATCH, result);
-        return;
+    struct api_stream *stream = arg;
+    if (stream->superseded) {
+        retire(stream);
+    } else {
+        // A replacement that fails has not found a better way: the one that it was to replace is given up too.
+        ended(stream, result);
     }
-    kind->failures = 0;
-    api_retry_recovered(kind);
-    kind->fresh = result->outcome == HTTP_TIMEOUT;
-    api_watch_start(kind);
 }
 
-void api_watch_start(struct api_kind *kind)
+static void begin(struct api_kind *kind, struct api_stream *stream, bool initial)
 {
     struct api_source *source = kind->source;
-    const struct http_handler handler = {.arg = kind, .head = on_head, .body = on_body, .done = on_done};
-    unsigned seconds = (unsigned)api_random(source, source->timing.watch_min_s, source->timing.watch_max_s);
+    const struct http_handler handler = {.arg = stream, .head = on_head, .body = on_body, .done = on_done};
     struct buf BUF_CLEANUP query = {0};
-    buf_puts(&query, "watch=1&allowWatchBookmarks=true&resourceVersion=");
-    api_url_escape(&query, kind->version);
-    buf_printf(&query, "&timeoutSeconds=%u", seconds);
-    if (kind->selector) {
-        buf_puts(&query, "&fieldSelector=");
-        api_url_escape(&query, kind->selector);
+    stop_stream(stream);
+    struct api_call call = stream->call;
+    *stream = (struct api_stream){.kind = kind, .call = call, .initial = initial};
+    stream->asked_s =
+        (unsigned)api_random_between(&source->random, source->timing.watch_min_s, source->timing.watch_max_s);
+    stream->started_ms = stream->last_ms = num_now_ms();
+    buf_puts(&query, "&watch=1&allowWatchBookmarks=true");
+    if (initial) {
+        buf_puts(&query, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
     }
-    kind->phase = API_WATCHING;
-    kind->resume = true;
-    kind->events = 0;
-    kind->started_ms = num_now_ms();
-    lines_free(&kind->lines);
-    lines_init(&kind->lines, on_line, kind);
-    err_clear(&kind->stream_err);
-    int rc = query.failed ? err_oom(&kind->stream_err) : 0;
-    if (rc == 0) {
-        rc = api_request_start(kind, API_WATCH, query.data, seconds * 1000 + source->timing.watch_grace_ms, &handler,
-                               &kind->stream_err);
+    if (!initial || kind->with_version) {
+        buf_puts(&query, "&resourceVersion=");
+        api_url_escape(&query, kind->version);
     }
-    if (rc < 0) {
-        api_retry(kind, API_WATCH, NULL);
+    buf_printf(&query, "&timeoutSeconds=%u", stream->asked_s);
+    api_append_selector(&query, kind);
+    object_stream_init(&stream->lines, OBJECT_STREAM_WATCH, kind->row->kind, on_line, stream);
+    stream->call.target = api_target(kind, &query);
+    stream->call.compressed = false;
+    stream->call.fresh = kind->fresh;
+    stream->call.timeout_ms = stream->asked_s * 1000 + source->timing.watch_grace_ms;
+    stream->call.min_speed = 0;
+    kind->fresh = false;
+    api_call_start(source, &stream->call, &handler);
+}
+
+void api_watch_start(struct api_kind *kind, bool initial)
+{
+    const struct api_timing *timing = &kind->source->timing;
+    err_clear(&kind->err);
+    kind->fault = API_FAULT_NONE;
+    kind->status = (struct api_status){.code = 0};
+    kind->current = 0;
+    stop_stream(&kind->streams[1]);
+    kind->with_version = initial ? kind->version && !kind->unset : true;
+    begin(kind, &kind->streams[0], initial);
+    loop_arm(kind->quiet, initial ? timing->initial_quiet_ms : timing->silence_ms);
+}
+
+static void replace(struct api_kind *kind)
+{
+    kind->fresh = true;
+    begin(kind, &kind->streams[!kind->current], false);
+    api_count_more(kind, "watch_restarts", "silent", 1);
+}
+
+// A WatchList that says nothing more was none.
+static void give_up(struct api_kind *kind, struct api_stream *stream)
+{
+    const struct http_result result = {.outcome = HTTP_STOPPED, .status = 200, .why = "", .body = ""};
+    kind->fault = API_FAULT_QUIET;
+    (void)err_set(&kind->err, ERR_RETRY, 0, "the initial events do not come to an end");
+    ended(stream, &result);
+}
+
+void api_watch_quiet(void *arg)
+{
+    struct api_kind *kind = arg;
+    const struct api_timing *timing = &kind->source->timing;
+    if (kind->streams[kind->current].superseded) {
+        retire(&kind->streams[kind->current]);
     }
+    struct api_stream *stream = &kind->streams[kind->current];
+    const struct api_stream *other = &kind->streams[!kind->current];
+    if (stream->call.state == API_CALL_IDLE) {
+        return;
+    }
+    uint64_t idle = num_now_ms() - stream->last_ms;
+    uint64_t limit = stream->initial ? timing->initial_quiet_ms : timing->silence_ms;
+    if (idle < limit) {
+        loop_arm(kind->quiet, limit - idle);
+        return;
+    }
+    // Bookmarks came about once a minute, and do not any more.
+    bool regular = stream->bookmarks >= 2 && stream->bookmark_gap_ms <= timing->silence_ms / 2;
+    if (stream->initial && stream->answered) {
+        give_up(kind, stream);
+        return;
+    }
+    if (!stream->initial && regular && other->call.state == API_CALL_IDLE) {
+        replace(kind);
+    }
+    loop_arm(kind->quiet, limit);
 }

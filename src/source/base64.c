@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 static int value_of(char c)
 {
     if (c >= 'A' && c <= 'Z') {
@@ -77,4 +79,17 @@ char *base64_decode(const char *text, size_t *ret_len)
     out[len] = '\0';
     *ret_len = len;
     return out;
+}
+
+void base64_encode(struct buf *out, const void *data, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *in = data;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        uint32_t bits = (uint32_t)in[i] << 16 | (n > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (n > 2 ? in[i + 2] : 0);
+        const char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63], n > 1 ? digits[bits >> 6 & 63] : '=',
+                               n > 2 ? digits[bits & 63] : '='};
+        buf_add(out, group, sizeof(group));
+    }
 }

@@ -1,64 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/credentials.h"
 
-#include "base/limits.h"
+#include <stdio.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "source/exec_credential.h"
 #include "source/small_file.h"
 
-void credentials_clear(struct credentials *credentials)
-{
-    free(credentials->read_ca);
-    free(credentials->read_cert);
-    secret_free(credentials->read_key);
-    secret_free(credentials->read_token);
-    *credentials = (struct credentials){0};
-}
+enum { DOUBLINGS = 16 };
 
-static int read_pem(const char *path, char **ret, struct err *err)
-{
-    CLEANUP(secret_free) char *text = NULL;
-    if (small_file_read(path, LIMIT_PEM, &text, err) < 0) {
-        return -1;
-    }
-    if (!strstr(text, "-----BEGIN ")) {
-        return err_set(err, ERR_INPUT, 0, "%s does not hold PEM (\"-----BEGIN …\")", path);
-    }
-    *ret = TAKE(text);
-    return 0;
-}
+const struct credentials_timing credentials_timing_default = {
+    .run_ms = 60000, .again_ms = 1000, .again_max_ms = 60000, .proven_ms = 120000, .early_s = 10};
 
-// One line of printable characters, without the blanks around it: it becomes part of a header.
-static int read_token(const char *path, char **ret, struct err *err)
+struct credentials {
+    struct loop *loop;
+    const struct api_config *config;
+    struct credentials_owner owner;
+    struct credentials_timing timing;
+    struct credential_values values;
+    unsigned generation;
+    // What was read from files last.
+    char *ca;
+    char *cert;
+    char *key;
+    char *token;
+    // The plugin.
+    struct exec_run *run;           // NULL: it does not run
+    struct exec_credential *got;    // what it gave, in use
+    struct exec_credential *fresh;  // what it gave last, for the next prepare
+    bool refused;                   // got was
+    int64_t due_s;                  // when to look for a successor of got
+    unsigned strikes;               // runs in a row that brought nothing good
+    uint64_t ended_ms;              // the last run, on the clock of num_now_ms
+    struct err why;                 // of the last strike
+    // What was said last; NULL: nothing, or it is good again.
+    char *told_files;
+    char *told_plugin;
+    char *told_said;
+};
+
+int credentials_new_timed(struct loop *loop, const struct api_config *config, const struct credentials_owner *owner,
+                          const struct credentials_timing *timing, struct credentials **ret, struct err *err)
 {
-    static const char blanks[] = " \t\r\n";
-    CLEANUP(secret_free) char *text = NULL;
-    if (small_file_read(path, LIMIT_TOKEN, &text, err) < 0) {
-        return -1;
-    }
-    const char *start = text + strspn(text, blanks);
-    size_t len = strlen(start);
-    while (len && strchr(blanks, start[len - 1])) {
-        len--;
-    }
-    if (len == 0) {
-        return err_set(err, ERR_INPUT, 0, "%s is empty", path);
-    }
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)start[i] <= ' ' || (unsigned char)start[i] >= 0x7f) {
-            return err_set(err, ERR_INPUT, 0, "%s holds a blank, a line break or a byte that no token has", path);
-        }
-    }
-    char *token = strndup(start, len);
-    if (!token) {
+    struct credentials *credentials = calloc(1, sizeof(*credentials));
+    if (!credentials) {
         return err_oom(err);
     }
-    *ret = token;
+    *credentials = (struct credentials){.loop = loop, .config = config, .owner = *owner, .timing = *timing};
+    *ret = credentials;
     return 0;
 }
 
-typedef int read_fn(const char *path, char **ret, struct err *err);
+int credentials_new(struct loop *loop, const struct api_config *config, const struct credentials_owner *owner,
+                    struct credentials **ret, struct err *err)
+{
+    return credentials_new_timed(loop, config, owner, &credentials_timing_default, ret, err);
+}
+
+void credentials_free(struct credentials *credentials)
+{
+    if (!credentials) {
+        return;
+    }
+    exec_run_free(credentials->run);
+    exec_credential_free(credentials->got);
+    exec_credential_free(credentials->fresh);
+    free(credentials->ca);
+    free(credentials->cert);
+    secret_free(credentials->key);
+    secret_free(credentials->token);
+    free(credentials->told_files);
+    free(credentials->told_plugin);
+    free(credentials->told_said);
+    free(credentials);
+}
+
+// Reports a text once, until there is another (NULL or "": none).
+static void tell(struct credentials *c, char **told, const char *event, const char *key, const char *text)
+{
+    text = text ? text : "";
+    if (strcmp(*told ? *told : "", text) == 0) {
+        return;
+    }
+    free(*told);
+    *told = text[0] ? strdup(text) : NULL;
+    if (text[0]) {
+        struct buf BUF_CLEANUP fields = {0};
+        buf_printf(&fields, "%s=%s", key, log_quote(text));
+        c->owner.report(event, fields.failed ? "" : fields.data, c->owner.arg);
+    }
+}
+
+static void tell_err(struct credentials *c, char **told, const char *event, const struct err *why)
+{
+    char text[1024];
+    tell(c, told, event, "error", why ? err_text(why, text, sizeof(text)) : NULL);
+}
+
+// ---- files
 
 // Replaces *kept when the file holds something else. Returns 1 when it did, -1 when the file cannot be read.
-static int update(read_fn *read, const char *path, char **kept, struct err *err)
+static int update(small_file_fn *read, const char *path, char **kept, struct err *err)
 {
     if (!path) {
         return 0;
@@ -75,40 +119,195 @@ static int update(read_fn *read, const char *path, char **kept, struct err *err)
     return 1;
 }
 
-int credentials_read(struct credentials *credentials, const struct api_config *config, bool *ret_usable,
-                     struct err *err)
+// -1 when there is a file of which nothing good was ever read.
+static int prepare_files(struct credentials *c, struct err *err)
 {
-    struct credentials *c = credentials;
-    struct err first = {0};
+    const struct api_config *config = c->config;
     const struct {
-        read_fn *read;
+        small_file_fn *read;
         const char *path;
         char **kept;
         bool counts;
     } files[] = {
-        {read_pem, config->ca_file, &c->read_ca, false},
-        {read_pem, config->cert_file, &c->read_cert, true},
-        {read_pem, config->key_file, &c->read_key, true},
-        {read_token, config->token_file, &c->read_token, true},
+        {small_file_pem, config->ca_file, &c->ca, false},
+        {small_file_pem, config->cert_file, &c->cert, true},
+        {small_file_pem, config->key_file, &c->key, true},
+        {small_file_token, config->token_file, &c->token, true},
     };
+    struct err first = {0};
     bool changed = false;
-    bool failed = false;
     bool usable = true;
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        int rc = update(files[i].read, files[i].path, files[i].kept, failed ? NULL : &first);
-        failed = failed || rc < 0;
+        int rc = update(files[i].read, files[i].path, files[i].kept, first.kind != ERR_NONE ? NULL : &first);
         changed = changed || (rc > 0 && files[i].counts);
         usable = usable && (!files[i].path || *files[i].kept);
     }
-    c->ca_pem = c->read_ca ? c->read_ca : config->ca_pem;
-    c->cert_pem = c->read_cert ? c->read_cert : config->cert_pem;
-    c->key_pem = c->read_key ? c->read_key : config->key_pem;
-    c->token = c->read_token ? c->read_token : config->token;
-    if (ret_usable) {
-        *ret_usable = usable;
+    c->generation += changed ? 1 : 0;
+    c->values = (struct credential_values){
+        .ca_pem = c->ca ? c->ca : config->ca_pem,
+        .cert_pem = c->cert ? c->cert : config->cert_pem,
+        .key_pem = c->key ? c->key : config->key_pem,
+        .token = config->token_file ? c->token : config->token,
+        .username = config->username,
+        .password = config->password,
+    };
+    if (!usable) {
+        if (err) {
+            *err = first;
+        }
+        return -1;
     }
-    if (failed && err) {
-        *err = first;
+    tell_err(c, &c->told_files, "credentials-unreadable", first.kind != ERR_NONE ? &first : NULL);
+    return 0;
+}
+
+// ---- plugins
+
+static int64_t now_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec;
+}
+
+static bool is_good(const struct credentials *c)
+{
+    return c->got && !c->refused && (!c->got->expires || now_s() < c->got->expiry_s);
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void adopt(struct credentials *c)
+{
+    if (!c->fresh) {
+        return;
     }
-    return failed ? -1 : changed ? CREDENTIALS_CHANGED : CREDENTIALS_SAME;
+    const struct exec_credential *got = c->got;
+    if (!got || !same(got->token, c->fresh->token) || !same(got->cert_pem, c->fresh->cert_pem) ||
+        !same(got->key_pem, c->fresh->key_pem)) {
+        c->generation++;
+    }
+    exec_credential_free(c->got);
+    c->got = TAKE(c->fresh);
+    c->refused = false;
+    // Something that lives for seconds is not replaced every time that it is used.
+    int64_t early = c->timing.early_s;
+    int64_t half = (c->got->expiry_s - now_s()) / 2;
+    c->due_s = c->got->expires ? c->got->expiry_s - (half < early ? half : early) : INT64_MAX;
+}
+
+static void strike(struct credentials *c, const struct err *why)
+{
+    c->why = *why;
+    c->strikes++;
+    c->ended_ms = num_now_ms();
+    // Without a good one the caller is told by prepare.
+    if (is_good(c)) {
+        tell_err(c, &c->told_plugin, "credential-plugin-failed", why);
+    }
+}
+
+static void on_done(struct exec_credential *credential, const struct err *err, const char *said, void *arg)
+{
+    struct credentials *c = arg;
+    if (credential) {
+        exec_credential_free(c->fresh);
+        c->fresh = credential;
+        c->ended_ms = num_now_ms();
+        // What was refused before proves itself first.
+        c->strikes = c->refused ? c->strikes : 0;
+        tell_err(c, &c->told_plugin, "", NULL);
+        tell(c, &c->told_said, "credential-plugin-said", "text", said);
+    } else {
+        strike(c, err);
+    }
+    exec_run_free(TAKE(c->run));
+    c->owner.settled(c->owner.arg);
+}
+
+static bool may_run(const struct credentials *c)
+{
+    if (c->strikes == 0) {
+        return true;
+    }
+    unsigned doublings = c->strikes - 1 < DOUBLINGS ? c->strikes - 1 : DOUBLINGS;
+    uint64_t wait_ms = (uint64_t)c->timing.again_ms << doublings;
+    wait_ms = wait_ms < c->timing.again_max_ms ? wait_ms : c->timing.again_max_ms;
+    return num_now_ms() - c->ended_ms >= wait_ms;
+}
+
+static enum credentials_state prepare_plugin(struct credentials *c, struct err *err)
+{
+    adopt(c);
+    bool good = is_good(c);
+    bool due = !good || now_s() >= c->due_s;
+    if (due && !c->run && may_run(c)) {
+        const struct exec_run_options options = {
+            .config = c->config,
+            .ca_pem = c->values.ca_pem,
+            .timeout_ms = c->timing.run_ms,
+            .without_pidfd = c->timing.without_pidfd,
+            .done = on_done,
+            .arg = c,
+        };
+        struct err why = {0};
+        if (exec_run_start(c->loop, &options, &c->run, &why) < 0) {
+            strike(c, &why);
+        }
+    }
+    if (good) {
+        c->values.token = c->got->token;
+        c->values.cert_pem = c->got->cert_pem;
+        c->values.key_pem = c->got->key_pem;
+        return CREDENTIALS_READY;
+    }
+    if (c->run) {
+        return CREDENTIALS_PENDING;
+    }
+    if (err) {
+        *err = c->why;
+    }
+    return CREDENTIALS_FAILED;
+}
+
+enum credentials_state credentials_prepare(struct credentials *credentials, struct err *err)
+{
+    if (prepare_files(credentials, err) < 0) {
+        return CREDENTIALS_FAILED;
+    }
+    return credentials->config->exec ? prepare_plugin(credentials, err) : CREDENTIALS_READY;
+}
+
+const struct credential_values *credentials_values(const struct credentials *credentials)
+{
+    return &credentials->values;
+}
+
+unsigned credentials_generation(const struct credentials *credentials)
+{
+    return credentials->generation;
+}
+
+void credentials_refused(struct credentials *credentials, unsigned generation)
+{
+    struct credentials *c = credentials;
+    if (!c->got || c->refused || generation != c->generation) {
+        return;
+    }
+    c->refused = true;
+    if (c->run || c->fresh) {
+        return;
+    }
+    if (num_now_ms() - c->ended_ms >= c->timing.proven_ms) {
+        c->strikes = 0;
+        return;
+    }
+    c->strikes++;
+    (void)err_set(&c->why, ERR_DENIED, 401,
+                  "the server refused what the credential plugin \"%.128s\" gave; it is run again",
+                  c->config->exec->command);
+    (void)err_at_object(&c->why, "%s", c->config->exec->where);
 }

@@ -6,12 +6,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 void secret_free(char *text)
 {
     if (text) {
         explicit_bzero(text, strlen(text));
         free(text);
     }
+}
+
+bool secret_is_token(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p <= ' ' || *p >= 0x7f) {
+            return false;
+        }
+    }
+    return text[0] != '\0';
 }
 
 static int open_regular(const char *path, size_t max, size_t *ret_size, struct err *err)
@@ -70,5 +82,44 @@ int small_file_read(const char *path, size_t max, char **ret, struct err *err)
         return err_set(err, ERR_INPUT, 0, "%s holds a NUL byte", path);
     }
     *ret = TAKE(text);
+    return 0;
+}
+
+int small_file_pem(const char *path, char **ret, struct err *err)
+{
+    CLEANUP(secret_free) char *text = NULL;
+    if (small_file_read(path, LIMIT_PEM, &text, err) < 0) {
+        return -1;
+    }
+    if (!strstr(text, "-----BEGIN ")) {
+        return err_set(err, ERR_INPUT, 0, "%s does not hold PEM (\"-----BEGIN …\")", path);
+    }
+    *ret = TAKE(text);
+    return 0;
+}
+
+int small_file_token(const char *path, char **ret, struct err *err)
+{
+    static const char blanks[] = " \t\r\n";
+    CLEANUP(secret_free) char *text = NULL;
+    if (small_file_read(path, LIMIT_TOKEN, &text, err) < 0) {
+        return -1;
+    }
+    const char *start = text + strspn(text, blanks);
+    size_t len = strlen(start);
+    while (len && strchr(blanks, start[len - 1])) {
+        len--;
+    }
+    if (len == 0) {
+        return err_set(err, ERR_INPUT, 0, "%s is empty", path);
+    }
+    CLEANUP(secret_free) char *token = strndup(start, len);
+    if (!token) {
+        return err_oom(err);
+    }
+    if (!secret_is_token(token)) {
+        return err_set(err, ERR_INPUT, 0, "%s holds a blank, a line break or a byte that no token has", path);
+    }
+    *ret = TAKE(token);
     return 0;
 }

@@ -12,6 +12,15 @@
 // be read (ERR_SYSTEM; ERR_NOT_FOUND when it is not there). The caller frees it, with secret_free if it is one.
 NODISCARD int small_file_read(const char *path, size_t max, char **ret, struct err *err);
 
+// A file of at most LIMIT_PEM bytes that holds PEM ("-----BEGIN …"); else as small_file_read.
+NODISCARD int small_file_pem(const char *path, char **ret, struct err *err);
+// A file of at most LIMIT_TOKEN bytes that holds one token (secret_is_token), given out without the blanks and line
+// breaks around it; else as small_file_read.
+NODISCARD int small_file_token(const char *path, char **ret, struct err *err);
+typedef int small_file_fn(const char *path, char **ret, struct err *err);
+
 // Wipes and frees; NULL is accepted.
 void secret_free(char *text);
 CLEANUP_DEFINE(char, secret_free);
+// Can it stand in a header: one or more printable characters of ASCII, no blank?
+bool secret_is_token(const char *text);

@@ -39,6 +39,30 @@ NODISCARD int file_source_new(struct loop *loop, const char *const *paths, size_
                               const struct source_owner *owner, struct source **ret, struct err *err);
 
 struct api_config;  // source/kubeconfig.h
+struct doc;         // base/doc.h
+
+enum api_view {
+    API_VIEW_RULES,  // what rules can depend on: pods on the host network and unscheduled pods are left to the server
+    API_VIEW_ALL,    // for audits and snapshots: every pod that is not finished
+};
+
+struct api_options {
+    enum api_view view;
+    unsigned http_version;  // enum http_version of http/http.h
+    // One look and no more: no watch after the lists, the source is done when all kinds have synced. The first failure
+    // of a mandatory kind is told at once by owner->synced(false, …).
+    bool once;
+    // Wait a random part of the start window, so that a fleet that starts at once does not list at once.
+    bool spread_start;
+    const char *node;  // with spread_start: our node; young and without rules, it does not wait. NULL: waits
+    bool has_rules;    // the kernel holds rules of ours already
+    // Every object as the server gave it, reduced to what is ever read (no annotations, no managed fields, no
+    // environment), for snapshots. NULL: nobody asks. From the loop.
+    void (*object)(enum object_kind kind, const struct doc *object, void *arg);
+    void *object_arg;
+};
+
 // Kubernetes API server: list + watch of pods, namespaces, networkpolicies, nodes. Takes config in every case.
-NODISCARD int api_source_new(struct loop *loop, struct api_config *config, struct state *state,
-                             const struct source_owner *owner, struct source **ret, struct err *err);
+NODISCARD int api_source_new(struct loop *loop, struct api_config *config, const struct api_options *options,
+                             struct state *state, const struct source_owner *owner, struct source **ret,
+                             struct err *err);

@@ -26,7 +26,7 @@ offers() {
 }
 
 offers "verify" _netpolctl netpolctl v
-offers "--help --version check explain render verify" _netpolctl netpolctl ''
+offers "--help --version check explain render snapshot verify" _netpolctl netpolctl ''
 offers "--max-counterexamples" _netpolctl netpolctl verify --max
 offers "json restore" _netpolctl netpolctl render -o ''
 offers "json" _netpolctl netpolctl verify -o j
@@ -44,6 +44,11 @@ offers "--metrics-address" _netpold netpold --met
 offers "auto legacy" _netpold netpold --backend ''
 offers "debug error info warn" _netpold netpold --log-level = ''
 offers "$dir/state.yaml" _netpold netpold --state "$dir/"
+offers "1.1 2 auto" _netpold netpold --http-version ''
+offers "--api-server" _netpold netpold --api
+offers "json yaml" _netpolctl netpolctl snapshot --format ''
+offers "$dir/state.yaml" _netpolctl netpolctl snapshot -o "$dir/"
+offers "--request-timeout" _netpolctl netpolctl check --req
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

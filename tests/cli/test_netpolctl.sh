@@ -212,6 +212,33 @@ for address in off 127.0.0.1:9469 '[::1]:9469' '[fe80::1%lo]:1' :0; do
     [ $rc -eq 0 ] && ok || bad "netpold --metrics-address '$address': exit $rc: $said"
 done
 
+# … and so is a source that is named twice or not well
+while IFS='|' read -r pattern words; do
+    # shellcheck disable=SC2086
+    said=$("$build/netpold" --dry-run --node-name n1 $words 2>&1)
+    rc=$?
+    { [ $rc -eq 3 ] && grep -qE -- "$pattern" <<<"$said"; } && ok || bad "netpold $words: exit $rc: $said"
+done <<'CASES'
+--context goes with --kubeconfig|--context c
+--api-server is for a pod|--api-server 10.0.0.1:6443 --kubeconfig x
+--api-server is for a pod|--api-server 10.0.0.1:6443 --state x
+is not HOST:PORT|--api-server 10.0.0.1
+is not HOST:PORT|--api-server fd00::1:6443
+is not HOST:PORT|--api-server [10.0.0.1]:6443
+is not HOST:PORT|--api-server host:0
+is not HOST:PORT|--api-server user@host:6443
+is not HOST:PORT|--api-server https://host:6443
+is not one of auto.1.1.2|--http-version 1
+CASES
+# A server by name or address is taken; then the volume of the service account is missing here.
+if [ ! -e /var/run/secrets/kubernetes.io ]; then
+    for server in 10.0.0.1:6443 '[fd00::1]:6443' api.example.com:443; do
+        said=$(env -u KUBERNETES_SERVICE_HOST "$build/netpold" --dry-run --node-name n1 --api-server "$server" 2>&1)
+        rc=$?
+        { [ $rc -eq 4 ] && grep -q 'service account: ' <<<"$said"; } && ok || bad "netpold --api-server $server: exit $rc: $said"
+    done
+fi
+
 # The same state as JSON, on standard input, and in a directory: the same bytes
 want=$("$ctl" render -f "$f" --node n1)
 [ "$("$ctl" render -f - --node n1 <"$f")" = "$want" ] && ok || bad "standard input renders differently"

@@ -14,14 +14,20 @@
 static const struct api_timing quick = {
     .backoff_first_ms = 20,
     .backoff_max_ms = 100,
+    .backoff_reset_ms = 120000,
     .denied_ms = 60,
+    .absent_ms = 60,
     .retry_after_max_s = 1,
     .spread_ms = 5,
     .short_watch_ms = 300,
     .watch_min_s = 300,
     .watch_max_s = 600,
     .watch_grace_ms = 30000,
+    .head_ms = 5000,
     .list_ms = 5000,
+    .initial_quiet_ms = 60000,
+    .silence_ms = 180000,
+    .probe_ms = 1800000,
 };
 
 static const char *const paths[] = {"/api/v1/namespaces", "/apis/networking.k8s.io/v1/networkpolicies", "/api/v1/nodes",
@@ -54,9 +60,22 @@ static void serve(struct api_exchange *exchange, void *arg)
     struct api_fixture *f = arg;
     char value[64];
     bool watch = api_exchange_param(exchange, "watch", value, sizeof(value));
+    bool initial = api_exchange_param(exchange, "sendInitialEvents", value, sizeof(value));
+    bool probe = api_exchange_param(exchange, "limit", value, sizeof(value)) && strcmp(value, "1") == 0;
+    if (strcmp(api_exchange_path(exchange), "/version") == 0) {
+        api_exchange_reply(exchange, 200, "application/json", "", "{\"gitVersion\":\"v1.33.0\"}");
+        return;
+    }
     int kind = kind_of(exchange);
     assert_true(kind >= 0);
-    unsigned *counter = watch ? f->watches : f->lists;
+    if (initial && !f->initial) {
+        api_exchange_reply(
+            exchange, 422, "application/json", "",
+            "{\"kind\":\"Status\",\"code\":422,\"reason\":\"Invalid\",\"message\":\"sendInitialEvents is "
+            "forbidden\"}");
+        return;
+    }
+    unsigned *counter = initial ? f->initials : probe ? f->probes : watch ? f->watches : f->lists;
     counter[kind]++;
     buf_printf(&f->log, "%s?%s\n", api_exchange_path(exchange), api_exchange_query(exchange));
     assert_string_equal(api_exchange_header(exchange, "Accept"), "application/json");
@@ -100,6 +119,9 @@ static void on_synced(bool synced, const char *why, void *arg)
 static void on_report(enum source_level level, const char *event, const char *fields, void *arg)
 {
     struct api_fixture *f = arg;
+    if (!f->initial && strncmp(fields, "feature=watch-list ", strlen("feature=watch-list ")) == 0) {
+        return;
+    }
     buf_printf(&f->reports, "%d %s %s\n", (int)level, event, fields);
 }
 
@@ -202,7 +224,9 @@ void api_start(struct api_fixture *f)
         config->plain_credentials = true;
     }
     const struct source_owner owner = api_owner_of(f);
-    assert_int_equal(api_source_new_timed(f->loop, config, &quick, f->state, &owner, &f->source, &f->err), 0);
+    const struct api_options options = {.view = API_VIEW_RULES};
+    assert_int_equal(
+        api_source_new_with(f->loop, config, &options, &quick, NULL, 0, f->state, &owner, &f->source, &f->err), 0);
 }
 
 void api_start_and_sync(struct api_fixture *f)

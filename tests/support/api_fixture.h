@@ -11,7 +11,7 @@
 #include "source/api_source.h"
 #include "support/api_server.h"
 
-enum { NAMESPACES, POLICIES, NODES, PODS };
+enum { NAMESPACES, POLICIES, NODES, PODS, API_KINDS };
 
 struct api_fixture {
     struct loop *loop;
@@ -24,11 +24,15 @@ struct api_fixture {
     // What the server holds.
     const char *items[API_KINDS];
     const char *version;
+    // Serves WatchList; else it answers 422, as a server without it does.
+    bool initial;
     // Looks at a request first; true: it was answered.
     bool (*hook)(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch);
     unsigned lists[API_KINDS];
     unsigned watches[API_KINDS];
-    struct buf log;  // of requests, one line each
+    unsigned initials[API_KINDS];
+    unsigned probes[API_KINDS];
+    struct buf log;  // of requests for kinds, one line each
     // What the owner was told.
     unsigned changed;
     bool synced;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/metrics.h"
+#include "agent/source_metrics.h"
 #include "base/map.h"
 
 static int setup(void **state)
@@ -97,10 +98,36 @@ static void test_counts_of_a_source(void **state)
     metrics_count(m, "watch_events", "pods/added", 1);
     metrics_count(m, "parse_errors", "files", 4);
     metrics_count(m, "never_heard_of", "x", 5);
+    metrics_count(m, "lists", "pods/expired/410", 1);
+    metrics_count(m, "lists", "pods", 1);
+    metrics_count(m, "watch_restarts", "pods/silent/for/long", 1);
+    metrics_count(m, "table_commits", NULL, 1);
     CLEANUP(free) char *text = render(m);
     assert_line(text, "netpold_watch_events_total{resource=\"pods\",type=\"added\"} 3");
+    assert_line(text, "netpold_lists_total{resource=\"pods\",reason=\"expired\",code=\"410\"} 1");
+    assert_line(text, "netpold_lists_total{resource=\"pods\"} 1");
+    assert_line(text, "netpold_watch_restarts_total{resource=\"pods\",reason=\"silent/for/long\"} 1");
+    assert_line(text, "netpold_table_commits_total 1");
     assert_line(text, "netpold_parse_errors_total{resource=\"files\"} 4");
     assert_line(text, "netpold_source_counts_total{counter=\"never_heard_of\",label=\"x\"} 5");
+}
+
+static void test_source(void **state)
+{
+    struct metrics *m = *state;
+    source_metrics_init(m);
+    source_metrics_count(m, "list_ms", "pods", 1500, 1700000000.5);
+    source_metrics_count(m, "watch_events", "nodes/BOOKMARK", 1, 1700000001);
+    source_metrics_count(m, "requests", "200", 2, 1700000002);
+    CLEANUP(free) char *text = render(m);
+    assert_line(text, "netpold_informer_synced{resource=\"pods\"} 1");
+    assert_line(text, "netpold_informer_synced{resource=\"nodes\"} 0");
+    assert_line(text, "netpold_list_duration_seconds_sum 1.5");
+    assert_line(text, "netpold_informer_last_event_timestamp_seconds{resource=\"pods\"} 1700000000.5");
+    assert_line(text, "netpold_informer_last_event_timestamp_seconds{resource=\"nodes\"} 1700000001");
+    assert_line(text, "netpold_watch_events_total{resource=\"nodes\",type=\"BOOKMARK\"} 1");
+    assert_line(text, "netpold_requests_total{code=\"200\"} 2");
+    assert_null(strstr(text, "list_ms"));
 }
 
 static void test_series_are_bounded(void **state)
@@ -145,12 +172,8 @@ static void test_text_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_values),
-        T(test_labels_are_escaped),
-        T(test_histogram),
-        T(test_counts_of_a_source),
-        T(test_series_are_bounded),
-        T(test_text_format),
+        T(test_values), T(test_labels_are_escaped), T(test_histogram),   T(test_counts_of_a_source),
+        T(test_source), T(test_series_are_bounded), T(test_text_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

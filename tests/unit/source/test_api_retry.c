@@ -107,12 +107,13 @@ static bool selector_hook(struct api_fixture *f, struct api_exchange *exchange, 
 {
     (void)f;
     (void)watch;
-    if (kind != PODS || !strstr(api_exchange_query(exchange), "fieldSelector")) {
+    if (kind != PODS || !strstr(api_exchange_query(exchange), "spec.hostNetwork")) {
         return false;
     }
     api_exchange_reply(exchange, 400, "application/json", "",
-                       "{\"kind\":\"Status\",\"code\":400,\"reason\":\"BadRequest\",\"message\":\"field label not "
-                       "supported: status.phase\"}");
+                       "{\"kind\":\"Status\",\"code\":400,\"reason\":\"BadRequest\",\"message\":\"Unable to find "
+                       "pods that match field selector status.phase!=Failed,spec.hostNetwork=false: field label not "
+                       "supported: spec.hostNetwork\"}");
     return true;
 }
 
@@ -122,7 +123,12 @@ static void test_unknown_field_selector_is_dropped(void **state)
     f->hook = selector_hook;
     api_start_and_sync(f);
     assert_int_equal(f->lists[PODS], 2);
-    assert_int_equal(api_occurrences(&f->log, "fieldSelector"), 1);
+    // That term and no other; the watch asks as the list did.
+    assert_int_equal(api_occurrences(&f->log, "spec.hostNetwork"), 1);
+    assert_int_equal(api_occurrences(&f->log, "status.phase%21%3DFailed%2Cspec.nodeName%21%3D"), 3);
+    assert_int_equal(api_occurrences(&f->reports, "0 feature-absent feature=field-selector kind=pods "
+                                                  "term=\"spec.hostNetwork=false\""),
+                     1);
 }
 
 static void test_outage_and_return(void **state)
@@ -191,12 +197,13 @@ static void test_configuration_is_checked(void **state)
     };
     struct api_fixture *f = *state;
     const struct source_owner owner = api_owner_of(f);
+    const struct api_options options = {.view = API_VIEW_RULES};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct api_config *config = calloc(1, sizeof(*config));
         assert_non_null(config);
         config->server = strdup(cases[i].server);
         config->token = cases[i].token ? strdup(cases[i].token) : NULL;
-        assert_int_equal(api_source_new(f->loop, config, f->state, &owner, &f->source, &f->err), -1);
+        assert_int_equal(api_source_new(f->loop, config, &options, f->state, &owner, &f->source, &f->err), -1);
         assert_null(f->source);
         assert_non_null(strstr(f->err.msg, cases[i].want));
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cuts the elements of "items" out of a list while it arrives, wherever the bytes are split, so that a list needs the
-// memory of one object, not of the response (api-client.md 6.1). Only brackets, strings and commas are looked at: the
-// JSON door judges each element, and the rest (`{"kind":…,"metadata":{…},"items":[]}`) when the list has ended.
+// The elements of a list as they are written, cut out by looking at brackets, strings and commas only: what
+// source/object_stream is compared with.
 #pragma once
 
 #include "base/buf.h"
@@ -10,11 +9,11 @@
 #include "base/mem.h"
 
 // One element, without blanks around it; text is not NUL-terminated. -1 with err stops.
-typedef int splitter_item_fn(const char *text, size_t len, void *arg, struct err *err);
+typedef int plain_list_item_fn(const char *text, size_t len, void *arg, struct err *err);
 
-// Start with splitter_init, end with splitter_free.
-struct splitter {
-    splitter_item_fn *fn;
+// Start with plain_list_init, end with plain_list_free.
+struct plain_list {
+    plain_list_item_fn *fn;
     void *arg;
     struct buf item;  // of the element that is being read
     struct buf rest;  // everything that is no element
@@ -30,11 +29,11 @@ struct splitter {
     size_t n_items;
 };
 
-void splitter_init(struct splitter *splitter, splitter_item_fn *fn, void *arg);
-void splitter_free(struct splitter *splitter);
+void plain_list_init(struct plain_list *plain_list, plain_list_item_fn *fn, void *arg);
+void plain_list_free(struct plain_list *plain_list);
 
 // Takes the next bytes. ERR_INPUT when they cannot be part of such a list, ERR_LIMIT when one element has more than
 // LIMIT_HTTP_LINE bytes or the rest more than LIMIT_HTTP_ERROR_BODY; or what fn said.
-NODISCARD int splitter_feed(struct splitter *splitter, const char *data, size_t len, struct err *err);
+NODISCARD int plain_list_feed(struct plain_list *plain_list, const char *data, size_t len, struct err *err);
 // The list has ended: -1 with ERR_INPUT when it is not whole.
-NODISCARD int splitter_finish(const struct splitter *splitter, struct err *err);
+NODISCARD int plain_list_finish(const struct plain_list *plain_list, struct err *err);

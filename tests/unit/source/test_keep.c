@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "decode/decode.h"
-#include "source/prune.h"
+#include "source/object_stream.h"
 #include "support/rng.h"
 #include "json/json.h"
 
@@ -72,7 +72,7 @@ static void test_free_text_of_metadata(void **state)
         "\"name\":\"\\u0000\"}],\"uid\":\"u\"}}";
     for (int kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
         struct buf BUF_CLEANUP out = {0};
-        assert_true(prune_object((enum object_kind)kind, text, strlen(text), &out));
+        assert_true(object_stream_text(keep_object((enum object_kind)kind), text, strlen(text), &out));
         assert_string_equal(out.data, "{\"metadata\":{\"name\":\"a\",\"uid\":\"u\"}}");
     }
 }
@@ -82,7 +82,7 @@ static void test_cases(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct buf BUF_CLEANUP out = {0};
-        assert_true(prune_object(cases[i].kind, cases[i].in, strlen(cases[i].in), &out));
+        assert_true(object_stream_text(keep_object(cases[i].kind), cases[i].in, strlen(cases[i].in), &out));
         assert_string_equal(out.data, cases[i].want);
     }
 }
@@ -95,11 +95,11 @@ static void test_events(void **state)
         "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"metadata\":{},\"status\":\"Failure\","
         "\"message\":\"m\",\"reason\":\"Expired\",\"details\":{\"causes\":[]},\"code\":410}}";
     struct buf BUF_CLEANUP out = {0};
-    assert_true(prune_event(OBJECT_POD, pod, strlen(pod), &out));
+    assert_true(object_stream_text(keep_event(OBJECT_POD), pod, strlen(pod), &out));
     assert_string_equal(out.data, "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Pod\",\"spec\":{\"\":null}}}");
     for (int kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
         buf_clear(&out);
-        assert_true(prune_event((enum object_kind)kind, error, strlen(error), &out));
+        assert_true(object_stream_text(keep_event((enum object_kind)kind), error, strlen(error), &out));
         assert_non_null(strstr(out.data, "\"reason\":\"Expired\""));
         assert_non_null(strstr(out.data, "\"code\":410"));
         assert_non_null(strstr(out.data, "\"message\":\"m\""));
@@ -117,20 +117,20 @@ static void test_names_apart(void **state)
     struct buf BUF_CLEANUP event = {0};
     struct buf BUF_CLEANUP want = {0};
     struct buf BUF_CLEANUP out = {0};
-    assert_true(prune_object_to_names(pod, strlen(pod), &out));
+    assert_true(object_stream_text(keep_object_names, pod, strlen(pod), &out));
     assert_string_equal(out.data, names);
     buf_printf(&event, "{\"type\":\"ADDED\",\"object\":%s}", pod);
     buf_printf(&want, "{\"type\":\"ADDED\",\"object\":%s}", names);
     buf_clear(&out);
-    assert_true(prune_event_to_names(event.data, event.len, &out));
+    assert_true(object_stream_text(keep_event_names, event.data, event.len, &out));
     assert_string_equal(out.data, want.data);
     buf_clear(&out);
-    assert_true(prune_event_to_version(event.data, event.len, &out));
+    assert_true(object_stream_text(keep_event_version, event.data, event.len, &out));
     assert_string_equal(out.data, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}");
     for (size_t len = 0; len < event.len; len++) {
         buf_clear(&out);
-        assert_false(prune_event_to_names(event.data, len, &out));
-        assert_false(prune_event_to_version(event.data, len, &out));
+        assert_false(object_stream_text(keep_event_names, event.data, len, &out));
+        assert_false(object_stream_text(keep_event_version, event.data, len, &out));
     }
 }
 
@@ -167,7 +167,7 @@ static void test_broken_text_is_left_to_the_parser(void **state)
         char *copy = malloc(strlen(bad[i]) + 1);
         assert_non_null(copy);
         memcpy(copy, bad[i], strlen(bad[i]));
-        if (prune_object(OBJECT_POD, copy, strlen(bad[i]), &out)) {
+        if (object_stream_text(keep_object(OBJECT_POD), copy, strlen(bad[i]), &out)) {
             fail_msg("accepted: %s", bad[i]);
         }
         free(copy);
@@ -176,14 +176,14 @@ static void test_broken_text_is_left_to_the_parser(void **state)
     memset(deep, '[', sizeof(deep));
     memcpy(deep, "{\"spec\":", 8);
     struct buf BUF_CLEANUP out = {0};
-    assert_false(prune_object(OBJECT_POD, deep, sizeof(deep), &out));
+    assert_false(object_stream_text(keep_object(OBJECT_POD), deep, sizeof(deep), &out));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (size_t len = 0; len + 1 < strlen(cases[i].in) - 2; len++) {
             char *copy = malloc(len + 1);
             assert_non_null(copy);
             memcpy(copy, cases[i].in, len);
             buf_clear(&out);
-            (void)prune_object(cases[i].kind, copy, len, &out);
+            (void)object_stream_text(keep_object(cases[i].kind), copy, len, &out);
             free(copy);
         }
     }
@@ -345,7 +345,7 @@ static void test_decode_finds_the_same(void **state)
         struct arena arena = {0};
         struct decoded whole;
         struct decoded cut;
-        if (!prune_object(kind, text, strlen(text), &pruned)) {
+        if (!object_stream_text(keep_object(kind), text, strlen(text), &pruned)) {
             fail_msg("refused: %s", text);
         }
         int rc = decode(kind, text, &arena, &whole);

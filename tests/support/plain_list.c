@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "source/splitter.h"
+#include "support/plain_list.h"
 
 #include "base/limits.h"
 
-void splitter_init(struct splitter *splitter, splitter_item_fn *fn, void *arg)
+void plain_list_init(struct plain_list *plain_list, plain_list_item_fn *fn, void *arg)
 {
-    *splitter = (struct splitter){.fn = fn, .arg = arg};
-    splitter->item.max = LIMIT_HTTP_LINE;
-    splitter->rest.max = LIMIT_HTTP_ERROR_BODY;
-    splitter->key.max = 256;
+    *plain_list = (struct plain_list){.fn = fn, .arg = arg};
+    plain_list->item.max = LIMIT_HTTP_LINE;
+    plain_list->rest.max = LIMIT_HTTP_ERROR_BODY;
+    plain_list->key.max = 256;
 }
 
-void splitter_free(struct splitter *splitter)
+void plain_list_free(struct plain_list *plain_list)
 {
-    buf_free(&splitter->item);
-    buf_free(&splitter->rest);
-    buf_free(&splitter->key);
+    buf_free(&plain_list->item);
+    buf_free(&plain_list->rest);
+    buf_free(&plain_list->key);
 }
 
 static bool is_blank(char c)
@@ -28,7 +28,7 @@ static int not_a_list(struct err *err)
     return err_set(err, ERR_INPUT, 0, "the answer is not a JSON list");
 }
 
-static int check_room(const struct splitter *s, struct err *err)
+static int check_room(const struct plain_list *s, struct err *err)
 {
     if (s->item.failed) {
         return err_set(err, ERR_LIMIT, 0, "one object of the list has more than %d bytes", LIMIT_HTTP_LINE);
@@ -39,7 +39,7 @@ static int check_room(const struct splitter *s, struct err *err)
     return 0;
 }
 
-static int end_item(struct splitter *s, bool comma, struct err *err)
+static int end_item(struct plain_list *s, bool comma, struct err *err)
 {
     while (s->item.len && is_blank(s->item.data[s->item.len - 1])) {
         s->item.len--;
@@ -60,7 +60,7 @@ static const bool marks[256] = {['"'] = true, ['{'] = true, ['}'] = true, ['['] 
 
 // How many bytes from here on belong to the present element: up to the comma or bracket that ends it, or all. This is
 // where the time of a list goes.
-static size_t scan_item(struct splitter *s, const char *data, size_t len)
+static size_t scan_item(struct plain_list *s, const char *data, size_t len)
 {
     size_t i = 0;
     while (i < len) {
@@ -96,7 +96,7 @@ static size_t scan_item(struct splitter *s, const char *data, size_t len)
     return i;
 }
 
-static void in_string(struct splitter *s, char c)
+static void in_string(struct plain_list *s, char c)
 {
     buf_putc(&s->rest, c);
     if (s->escaped) {
@@ -113,7 +113,7 @@ static void in_string(struct splitter *s, char c)
 }
 
 // Outside of elements from here on.
-static int open_bracket(struct splitter *s, char c, struct err *err)
+static int open_bracket(struct plain_list *s, char c, struct err *err)
 {
     if (s->depth == 0 && c != '{') {
         return not_a_list(err);
@@ -133,7 +133,7 @@ static int open_bracket(struct splitter *s, char c, struct err *err)
     return 0;
 }
 
-static int outside_string(struct splitter *s, char c, struct err *err)
+static int outside_string(struct plain_list *s, char c, struct err *err)
 {
     if (s->depth == 0 && c != '{' && !is_blank(c)) {
         return not_a_list(err);
@@ -159,7 +159,7 @@ static int outside_string(struct splitter *s, char c, struct err *err)
 }
 
 // The byte behind an element: a comma, or the bracket that ends the array.
-static int behind_item(struct splitter *s, char c, struct err *err)
+static int behind_item(struct plain_list *s, char c, struct err *err)
 {
     if (c == '}') {
         return not_a_list(err);
@@ -175,7 +175,7 @@ static int behind_item(struct splitter *s, char c, struct err *err)
     return 0;
 }
 
-static int feed_items(struct splitter *s, const char *data, size_t len, size_t *used, struct err *err)
+static int feed_items(struct plain_list *s, const char *data, size_t len, size_t *used, struct err *err)
 {
     size_t i = 0;
     while (s->in_items && i < len) {
@@ -198,9 +198,9 @@ static int feed_items(struct splitter *s, const char *data, size_t len, size_t *
     return 0;
 }
 
-int splitter_feed(struct splitter *splitter, const char *data, size_t len, struct err *err)
+int plain_list_feed(struct plain_list *plain_list, const char *data, size_t len, struct err *err)
 {
-    struct splitter *s = splitter;
+    struct plain_list *s = plain_list;
     size_t i = 0;
     while (i < len) {
         if (s->in_items) {
@@ -227,7 +227,7 @@ int splitter_feed(struct splitter *splitter, const char *data, size_t len, struc
     return 0;
 }
 
-int splitter_finish(const struct splitter *splitter, struct err *err)
+int plain_list_finish(const struct plain_list *plain_list, struct err *err)
 {
-    return splitter->done ? 0 : err_set(err, ERR_INPUT, 0, "the list ends in the middle");
+    return plain_list->done ? 0 : err_set(err, ERR_INPUT, 0, "the list ends in the middle");
 }
