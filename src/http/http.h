@@ -48,7 +48,7 @@ struct http_result {
 // head and body must not call any function of this header; done may start and cancel requests. None may free the http.
 struct http_handler {
     void *arg;
-    // Before the first byte of an answer with status 200; false stops the request.
+    // The head of an answer with status 200 is there, before its first byte; false stops the request.
     bool (*head)(const struct http_head *head, void *arg);
     // The bytes of an answer with status 200, as they arrive (decompressed); false stops the request.
     bool (*body)(const char *data, size_t len, void *arg);

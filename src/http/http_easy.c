@@ -96,6 +96,19 @@ static unsigned status_of(CURL *easy)
     return status > 0 ? (unsigned)status : 0;
 }
 
+static bool give_head(struct http_request *request)
+{
+    if (request->head_given) {
+        return true;
+    }
+    request->head_given = true;
+    const struct http_head head = {.status = status_of(request->easy),
+                                   .content_type = header_of(request->easy, "Content-Type"),
+                                   .content_encoding = header_of(request->easy, "Content-Encoding")};
+    request->refused = !request->handler.head(&head, request->handler.arg);
+    return !request->refused;
+}
+
 static size_t take_header(char *data, size_t one, size_t len, void *arg)
 {
     static const char warning[] = "warning:";
@@ -109,20 +122,9 @@ static size_t take_header(char *data, size_t one, size_t len, void *arg)
     if (request->handler.warning && len > name && strncasecmp(data, warning, name) == 0) {
         http_warnings(data + name, len - name, request->handler.warning, request->handler.arg);
     }
-    return len;
-}
-
-static bool give_head(struct http_request *request)
-{
-    if (request->head_given) {
-        return true;
-    }
-    request->head_given = true;
-    const struct http_head head = {.status = status_of(request->easy),
-                                   .content_type = header_of(request->easy, "Content-Type"),
-                                   .content_encoding = header_of(request->easy, "Content-Encoding")};
-    request->refused = !request->handler.head(&head, request->handler.arg);
-    return !request->refused;
+    // The end of the head: a watch may say nothing more for a long time.
+    bool end = len > 0 && (data[0] == '\r' || data[0] == '\n');
+    return end && status_of(request->easy) == 200 && !give_head(request) ? 0 : len;
 }
 
 static size_t take_body(char *data, size_t one, size_t len, void *arg)

@@ -58,6 +58,25 @@ static CURLUcode part_of(CURLU *url, CURLUPart part, CURLUcode absent, unsigned 
     return rc == absent ? CURLUE_OK : rc;
 }
 
+// As they stand in the URL: what this option is given is percent-decoded by every libcurl, what the options for the
+// name and the password alone are given by some.
+static CURLcode set_credentials(CURL *easy, const char *user, const char *password)
+{
+    struct buf BUF_CLEANUP both = {0};
+    buf_printf(&both, "%s:%s", user, password ? password : "");
+    CURLcode rc = both.failed ? CURLE_OUT_OF_MEMORY : curl_easy_setopt(easy, CURLOPT_PROXYUSERPWD, both.data);
+    if (both.data) {
+        explicit_bzero(both.data, both.cap);
+    }
+    return rc;
+}
+
+static CURLUcode check_decoding(CURLU *url, CURLUPart part, CURLUcode absent)
+{
+    char PART_CLEANUP *decoded = NULL;
+    return part_of(url, part, absent, CURLU_URLDECODE, &decoded);
+}
+
 static int use_proxy(CURL *easy, const char *proxy, struct err *err)
 {
     __attribute__((cleanup(free_url))) CURLU *url = curl_url();
@@ -73,8 +92,10 @@ static int use_proxy(CURL *easy, const char *proxy, struct err *err)
     bad = bad ? bad : curl_url_get(url, CURLUPART_SCHEME, &name, 0);
     bad = bad ? bad : curl_url_get(url, CURLUPART_HOST, &host, 0);
     bad = bad ? bad : part_of(url, CURLUPART_PORT, CURLUE_NO_PORT, 0, &port);
-    bad = bad ? bad : part_of(url, CURLUPART_USER, CURLUE_NO_USER, CURLU_URLDECODE, &user);
-    bad = bad ? bad : part_of(url, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD, CURLU_URLDECODE, &password);
+    bad = bad ? bad : part_of(url, CURLUPART_USER, CURLUE_NO_USER, 0, &user);
+    bad = bad ? bad : part_of(url, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD, 0, &password);
+    bad = bad ? bad : check_decoding(url, CURLUPART_USER, CURLUE_NO_USER);
+    bad = bad ? bad : check_decoding(url, CURLUPART_PASSWORD, CURLUE_NO_PASSWORD);
     if (bad) {
         return bad == CURLUE_OUT_OF_MEMORY ? err_oom(err) : refuse(err, curl_url_strerror(bad));
     }
@@ -96,8 +117,7 @@ static int use_proxy(CURL *easy, const char *proxy, struct err *err)
         return err_oom(err);
     }
     CURLcode rc = curl_easy_setopt(easy, CURLOPT_PROXY, plain.data);
-    rc = rc == CURLE_OK && user ? curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, user) : rc;
-    return (int)(rc == CURLE_OK && password ? curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, password) : rc);
+    return (int)(rc == CURLE_OK && user ? set_credentials(easy, user, password) : rc);
 }
 
 static const char *from_environment(const char *const *names)

@@ -44,10 +44,11 @@ static int add_bearer(struct http_request *request, const char *token, struct er
 {
     struct buf BUF_CLEANUP value = {0};
     buf_printf(&value, "Bearer %s", token);
-    int rc = value.failed ? err_oom(err) : add_header(request, "Authorization", value.data, err);
-    if (value.data) {
-        explicit_bzero(value.data, value.cap);
+    if (!value.data) {
+        return err_oom(err);
     }
+    int rc = value.failed ? err_oom(err) : add_header(request, "Authorization", value.data, err);
+    explicit_bzero(value.data, value.cap);
     return rc;
 }
 

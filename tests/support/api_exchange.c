@@ -119,19 +119,33 @@ const char *api_exchange_query(const struct api_exchange *exchange)
     return exchange->query;
 }
 
-const char *api_exchange_header_at(const struct api_exchange *exchange, const char *name, size_t n)
+// Its value, where it stands among the others; NULL: not there.
+static const char *find_header(const struct api_exchange *exchange, const char *name, size_t n)
 {
-    static char value[4096];
     size_t len = strlen(name);
     for (const char *at = strstr(exchange->headers, "\r\n"); at; at = strstr(at, "\r\n")) {
         at += 2;
         if (strncasecmp(at, name, len) == 0 && at[len] == ':' && n-- == 0) {
-            const char *text = at + len + 1 + strspn(at + len + 1, " ");
-            take_text(value, sizeof(value), text, strcspn(text, "\r"));
-            return value;
+            return at + len + 1 + strspn(at + len + 1, " ");
         }
     }
-    return "";
+    return NULL;
+}
+
+const char *api_exchange_header_at(const struct api_exchange *exchange, const char *name, size_t n)
+{
+    static char value[4096];
+    const char *text = find_header(exchange, name, n);
+    if (!text) {
+        return "";
+    }
+    take_text(value, sizeof(value), text, strcspn(text, "\r"));
+    return value;
+}
+
+bool api_exchange_has_header(const struct api_exchange *exchange, const char *name)
+{
+    return find_header(exchange, name, 0) != NULL;
 }
 
 const char *api_exchange_header(const struct api_exchange *exchange, const char *name)

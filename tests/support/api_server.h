@@ -55,7 +55,8 @@ const char *api_exchange_path(const struct api_exchange *exchange);   // without
 const char *api_exchange_query(const struct api_exchange *exchange);  // as sent; ""
 // The value of a header, "" when it is absent.
 const char *api_exchange_header(const struct api_exchange *exchange, const char *name);
-// The n-th header of that name, from 0.
+bool api_exchange_has_header(const struct api_exchange *exchange, const char *name);
+// The n-th header of that name, from 0; "" when there are fewer.
 const char *api_exchange_header_at(const struct api_exchange *exchange, const char *name, size_t n);
 // The percent-decoded value of a query parameter into ret; false when it is absent.
 bool api_exchange_param(const struct api_exchange *exchange, const char *name, char *ret, size_t size);

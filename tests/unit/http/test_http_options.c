@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "support/http_fixture.h"
@@ -48,6 +51,7 @@ static void test_credentials_that_do_not_fit(void **state)
 }
 
 static char groups[3][64];
+static bool has_empty;
 
 static void serve_groups(struct http_fixture *f, struct api_exchange *exchange)
 {
@@ -55,6 +59,7 @@ static void serve_groups(struct http_fixture *f, struct api_exchange *exchange)
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
         (void)snprintf(groups[i], sizeof(groups[i]), "%s", api_exchange_header_at(exchange, "Impersonate-Group", i));
     }
+    has_empty = api_exchange_has_header(exchange, "X-Empty");
     api_exchange_reply(exchange, 200, "application/json", "", "{}");
 }
 
@@ -78,6 +83,7 @@ static void test_further_headers(void **state)
     assert_string_equal(groups[1], "admins");
     assert_string_equal(groups[2], "");
     assert_string_equal(f->seen[1], "view");
+    assert_true(has_empty);
     assert_string_equal(f->seen[2], "");
     assert_string_equal(f->seen[3], "there");
 }
@@ -269,6 +275,24 @@ static void test_peer_and_same_connection(void **state)
     assert_int_equal(api_server_connections(f->server), 2);
 }
 
+// Credential plugins are started while connections stand; those are not for them.
+static void test_sockets_are_not_inherited(void **state)
+{
+    struct http_fixture *f = *state;
+    (void)http_fixture_get(f, (struct http_options){0});
+    unsigned found = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer;
+        socklen_t len = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == api_server_port(f->server)) {
+            found++;
+            assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        }
+    }
+    assert_int_equal(found, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_warnings, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_encoding_that_nobody_asked_for, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_only_200_is_an_answer, http_fixture_setup, http_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_sockets_are_not_inherited, http_fixture_setup, http_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_peer_and_same_connection, http_fixture_setup, http_fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -325,10 +325,10 @@ static void test_socks(void **state)
     }
     proxy->wants_password = true;
     const struct http_options options = {
-        .url = far(), .proxy = proxy_url(proxy, "socks5h://us%40er:pass:word@"), .fresh = true};
+        .url = far(), .proxy = proxy_url(proxy, "socks5h://us%3Aer:pa%2541ss:word%25@"), .fresh = true};
     const struct http_call *call = http_fixture_get(f, options);
     assert_string_equal(call->why, "");
-    assert_string_equal(proxy->credentials, "us@er:pass:word");
+    assert_string_equal(proxy->credentials, "us:er:pa%41ss:word%");
 }
 
 static void test_proxy_that_refuses(void **state)
