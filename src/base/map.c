@@ -62,7 +62,8 @@ int map_put(struct map *map, const void *key, size_t len, void *value, void **re
         old = entry->value;
         entry->value = value;
     } else {
-        entry = calloc(1, sizeof(*entry) + len + 1);
+        size_t size = offsetof(struct map_entry, key) + len + 1;
+        entry = calloc(1, size < sizeof(*entry) ? sizeof(*entry) : size);
         if (!entry) {
             return -1;
         }

@@ -3,16 +3,35 @@
 
 #include "model/state_table.h"
 
-// One live pod that has the address in its status. Almost every address has one claimant.
+// One of several live pods that have the address in their status.
 struct claim {
-    const struct pod *pod;
-    struct claim *next;
+    struct pod *pod;
+    void *next;  // a link
 };
 
 struct state {
     struct state_table tables[OBJECT_KIND_COUNT];
-    struct map *claims;  // address → struct claim
+    // Address → link: the last (and almost always only) pod itself, or a struct claim, marked by its lowest bit, with
+    // the next link.
+    struct map *claims;
 };
+
+static struct claim *claim_of(void *link)
+{
+    return (uintptr_t)link & 1 ? (struct claim *)(void *)((char *)link - 1) : NULL;
+}
+
+static struct pod *pod_of(void *link)
+{
+    const struct claim *claim = claim_of(link);
+    return claim ? claim->pod : link;
+}
+
+static void *link_behind(void *link)
+{
+    const struct claim *claim = claim_of(link);
+    return claim ? claim->next : NULL;
+}
 
 enum { ADDRESS_KEY = 17 };
 
@@ -49,11 +68,11 @@ void state_free(struct state *state)
         return;
     }
     for (struct map_entry *e = state->claims ? map_first(state->claims) : NULL; e; e = map_next(e)) {
-        struct claim *claim = map_entry_value(e);
-        while (claim) {
-            struct claim *next = claim->next;
-            free(claim);
-            claim = next;
+        void *link = map_entry_value(e);
+        while (link) {
+            void *next = link_behind(link);
+            free(claim_of(link));
+            link = next;
         }
     }
     map_free(state->claims);
@@ -69,23 +88,53 @@ static bool is_unspecified(const struct address *address)
     return memcmp(address->bytes, zero.bytes, sizeof(zero.bytes)) == 0;
 }
 
-static int claim_add(struct state *state, const struct pod *pod, const struct address *address)
+static int claim_add(struct state *state, struct pod *pod, const struct address *address)
 {
     if (is_unspecified(address)) {
         return 0;
     }
     char key[ADDRESS_KEY];
     size_t len = address_key(address, key);
+    void *present = map_get(state->claims, key, len);
+    if (!present) {
+        return map_put(state->claims, key, len, pod, NULL);
+    }
     struct claim *claim = malloc(sizeof(*claim));
     if (!claim) {
         return -1;
     }
-    *claim = (struct claim){.pod = pod, .next = map_get(state->claims, key, len)};
-    if (map_put(state->claims, key, len, claim, NULL) < 0) {
+    *claim = (struct claim){.pod = pod, .next = present};
+    if (map_put(state->claims, key, len, (char *)claim + 1, NULL) < 0) {
         free(claim);
         return -1;
     }
     return 0;
+}
+
+// Takes the pod's link out of those that begin at *first.
+static void unlink_pod(void **first, const struct pod *pod)
+{
+    void **up = NULL;  // the link in front of *at
+    void **at = first;
+    while (*at && pod_of(*at) != pod) {
+        up = at;
+        struct claim *claim = claim_of(*at);
+        if (!claim) {
+            return;
+        }
+        at = &claim->next;
+    }
+    struct claim *gone = claim_of(*at);
+    if (gone) {
+        *at = gone->next;
+    } else if (up) {
+        // The last one: the one in front of it becomes the last.
+        gone = claim_of(*up);
+        *up = gone->pod;
+    } else {
+        *at = NULL;
+    }
+    free(gone);
 }
 
 // Never allocates: a replaced value needs no room in the map.
@@ -93,21 +142,15 @@ static void claim_drop(struct state *state, const struct pod *pod, const struct 
 {
     char key[ADDRESS_KEY];
     size_t len = address_key(address, key);
-    struct claim *first = map_get(state->claims, key, len);
-    struct claim **at = &first;
-    while (*at && (*at)->pod != pod) {
-        at = &(*at)->next;
-    }
-    struct claim *gone = *at;
-    if (!gone) {
+    void *present = map_get(state->claims, key, len);
+    if (!present) {
         return;
     }
-    bool was_first = gone == first;
-    *at = gone->next;
-    free(gone);
+    void *first = present;
+    unlink_pod(&first, pod);
     if (!first) {
         (void)map_del(state->claims, key, len);
-    } else if (was_first && map_put(state->claims, key, len, first, NULL) < 0) {
+    } else if (first != present && map_put(state->claims, key, len, first, NULL) < 0) {
         abort();
     }
 }
@@ -124,7 +167,7 @@ static size_t claimed(const struct pod *pod)
     return pod_is_live(pod) ? pod->n_addresses : 0;
 }
 
-static int claims_add(struct state *state, const struct pod *pod, struct err *err)
+static int claims_add(struct state *state, struct pod *pod, struct err *err)
 {
     for (size_t i = 0; i < claimed(pod); i++) {
         if (claim_add(state, pod, &pod->addresses[i]) < 0) {
@@ -268,9 +311,10 @@ const struct pod *state_owner(const struct state *state, const struct address *a
     char key[ADDRESS_KEY];
     size_t len = address_key(address, key);
     const struct pod *owner = NULL;
-    for (const struct claim *claim = map_get(state->claims, key, len); claim; claim = claim->next) {
-        if (!owner || owns_before(claim->pod, owner)) {
-            owner = claim->pod;
+    for (void *link = map_get(state->claims, key, len); link; link = link_behind(link)) {
+        const struct pod *pod = pod_of(link);
+        if (!owner || owns_before(pod, owner)) {
+            owner = pod;
         }
     }
     return owner;

@@ -6,7 +6,7 @@
 //
 // Text outside of what is kept need only be balanced. Text that is wrong beside kept parts makes its object one that
 // the JSON door refuses: from the first wrong byte on the object's text is given as it is, behind a '!', so that names
-// in front of it can be learned from it (prune.h).
+// in front of it can be learned from it.
 #pragma once
 
 #include "base/buf.h"

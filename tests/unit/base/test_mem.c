@@ -132,6 +132,36 @@ static void test_arena_large_and_impossible(void **state)
     arena_free(&arena);
 }
 
+static void test_arena_reset_keeps_little(void **state)
+{
+    (void)state;
+    struct arena arena = {0};
+    arena_reset(&arena);
+    assert_int_equal(arena.total, 0);
+    // Object after object: no memory is asked for once there is enough, and what was there is zero again.
+    size_t total = 0;
+    for (size_t round = 0; round < 20; round++) {
+        for (size_t i = 0; i < 100; i++) {
+            char *p = arena_alloc(&arena, 200);
+            assert_non_null(p);
+            for (size_t j = 0; j < 200; j++) {
+                assert_int_equal(p[j], 0);
+            }
+            memset(p, 'x', 200);
+        }
+        arena_reset(&arena);
+        assert_true(round < 2 || arena.total == total);
+        assert_in_range(arena.total, 1, 65 << 10);
+        total = arena.total;
+    }
+    // A large object's memory does not stay, and arena_free ends it all.
+    assert_non_null(arena_alloc(&arena, 5u << 20));
+    arena_reset(&arena);
+    assert_in_range(arena.total, 0, 65 << 10);
+    arena_free(&arena);
+    assert_int_equal(arena.total, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_vec_refuses_impossible_sizes),
         cmocka_unit_test(test_arena_aligns_zeroes_and_keeps),
         cmocka_unit_test(test_arena_large_and_impossible),
+        cmocka_unit_test(test_arena_reset_keeps_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

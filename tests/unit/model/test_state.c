@@ -232,6 +232,26 @@ static void check_sorted(struct state *state)
     }
 }
 
+// Of an address that several pods have, the greatest uid owns it, then the greatest namespace and name.
+static void check_owners(struct state *state, unsigned addresses)
+{
+    size_t n;
+    const struct pod *const *pods = state_pods(state, &n);
+    for (unsigned i = 0; i < addresses; i++) {
+        char ip[ADDRESS_TEXT];
+        (void)snprintf(ip, sizeof(ip), "10.0.0.%u", i);
+        struct address a = address(ip);
+        const struct pod *want = NULL;
+        for (size_t j = 0; j < n; j++) {
+            if (address_equal(&pods[j]->addresses[0], &a) &&
+                (!want || strcmp(pods[j]->meta.uid, want->meta.uid) >= 0)) {
+                want = pods[j];
+            }
+        }
+        assert_ptr_equal(state_owner(state, &a), want);
+    }
+}
+
 // Puts, replaces and removes in any mixture, read back at any moment.
 static void test_sorted_arrays_keep_up(void **unused)
 {
@@ -251,6 +271,7 @@ static void test_sorted_arrays_keep_up(void **unused)
         }
         if (rng_chance(&rng, 20)) {
             check_sorted(state);
+            check_owners(state, 50);
         }
     }
 }
