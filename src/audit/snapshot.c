@@ -10,13 +10,18 @@
 
 enum { PIECE = 256 << 10 };
 
+// There is one of each object: small.
 struct entry {
-    enum object_kind kind;
-    const char *ns;
-    const char *name;
-    uint64_t at;  // in the spool; later ones are newer
-    size_t len;
+    const char *ns;  // "ns\0name"
+    uint64_t at;     // in the spool; later ones are newer
+    uint32_t len;
+    uint32_t kind;  // enum object_kind
 };
+
+static const char *name_of(const struct entry *entry)
+{
+    return entry->ns + strlen(entry->ns) + 1;
+}
 
 struct snapshot {
     enum snapshot_format format;
@@ -64,6 +69,20 @@ static int flush(struct snapshot *snapshot, struct err *err)
     return 0;
 }
 
+static const char *copy_names(struct snapshot *snapshot, const struct doc *object)
+{
+    const char *ns = snapshot_object_meta(object, "namespace");
+    const char *name = snapshot_object_meta(object, "name");
+    size_t ns_size = strlen(ns) + 1;
+    size_t name_size = strlen(name) + 1;
+    char *names = arena_alloc(&snapshot->names, ns_size + name_size);
+    if (names) {
+        memcpy(names, ns, ns_size);
+        memcpy(names + ns_size, name, name_size);
+    }
+    return names;
+}
+
 static int add(struct snapshot *snapshot, enum object_kind kind, const struct doc *object, struct err *err)
 {
     struct buf *out = &snapshot->waiting;
@@ -75,12 +94,14 @@ static int add(struct snapshot *snapshot, enum object_kind kind, const struct do
     snapshot_object_write(reduced, snapshot->format, out);
     struct entry entry = {
         .kind = kind,
-        .ns = arena_strdup(&snapshot->names, snapshot_object_meta(object, "namespace")),
-        .name = arena_strdup(&snapshot->names, snapshot_object_meta(object, "name")),
+        .ns = copy_names(snapshot, object),
         .at = snapshot->written + before,
-        .len = out->len - before,
+        .len = (uint32_t)(out->len - before),
     };
-    if (out->failed || !entry.ns || !entry.name || vec_push(&snapshot->entries, entry) < 0) {
+    if (out->len - before > UINT32_MAX) {
+        return err_set(err, ERR_LIMIT, 0, "an object of 4 GiB");
+    }
+    if (out->failed || !entry.ns || vec_push(&snapshot->entries, entry) < 0) {
         return err_oom(err);
     }
     return out->len >= PIECE ? flush(snapshot, err) : 0;
@@ -97,9 +118,9 @@ void snapshot_add(enum object_kind kind, const struct doc *object, void *arg)
 
 static int compare_names(const struct entry *a, const struct entry *b)
 {
-    int order = strcmp(object_kind_name(a->kind), object_kind_name(b->kind));
+    int order = strcmp(object_kind_name((enum object_kind)a->kind), object_kind_name((enum object_kind)b->kind));
     order = order ? order : strcmp(a->ns, b->ns);
-    return order ? order : strcmp(a->name, b->name);
+    return order ? order : strcmp(name_of(a), name_of(b));
 }
 
 static int compare(const void *a, const void *b)
@@ -112,15 +133,15 @@ static int compare(const void *a, const void *b)
 
 static bool in_state(const struct state *state, const struct entry *entry)
 {
-    switch (entry->kind) {
+    switch ((enum object_kind)entry->kind) {
     case OBJECT_POD:
-        return state_pod(state, entry->ns, entry->name);
+        return state_pod(state, entry->ns, name_of(entry));
     case OBJECT_NAMESPACE:
-        return state_namespace(state, entry->name);
+        return state_namespace(state, name_of(entry));
     case OBJECT_POLICY:
-        return state_policy(state, entry->ns, entry->name);
+        return state_policy(state, entry->ns, name_of(entry));
     case OBJECT_NODE:
-        return state_node(state, entry->name);
+        return state_node(state, name_of(entry));
     }
     return false;
 }
@@ -158,7 +179,7 @@ static int has_gone(const struct snapshot *snapshot, const struct state *state, 
     if (in_state(state, entry)) {
         return 0;
     }
-    CLEANUP(free) char *text = malloc(entry->len + 1);
+    CLEANUP(free) char *text = malloc((size_t)entry->len + 1);
     if (!text) {
         return err_oom(err);
     }
@@ -185,7 +206,7 @@ static int settle(struct snapshot *snapshot, const struct state *state, struct e
     }
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        bool replaced = i + 1 < n && v[i].name[0] && compare_names(&v[i], &v[i + 1]) == 0;
+        bool replaced = i + 1 < n && *name_of(&v[i]) && compare_names(&v[i], &v[i + 1]) == 0;
         int gone = replaced ? 1 : has_gone(snapshot, state, &v[i], err);
         if (gone < 0) {
             return -1;

@@ -104,7 +104,7 @@ static int on_item(const char *text, size_t len, void *arg, struct err *err)
     } else {
         rc = on_refused_item(kind, text, len, &why, err);
     }
-    arena_free(&kind->arena);
+    arena_reset(&kind->arena);
     return rc;
 }
 

@@ -110,7 +110,7 @@ void api_start_due(void *arg)
         source->version_asked = true;
         api_ask_version(source);
     }
-    if (source->start_wait || source->options.once || !source->options.spread_start) {
+    if (source->start_wait || !source->options.spread_start) {
         open_gate(source);
     } else {
         ask(source);

@@ -155,7 +155,7 @@ static int on_line(const char *text, size_t len, void *arg, struct err *err)
     } else {
         rc = on_refused_line(stream, text, len, &why, err);
     }
-    arena_free(&kind->arena);
+    arena_reset(&kind->arena);
     if (rc == 0) {
         stream->events++;
         api_plan_event(&kind->retry);

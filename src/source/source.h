@@ -19,7 +19,26 @@ struct source_owner {
     void (*synced)(bool synced, const char *why, void *arg);
     // One thing worth a log line: event is a stable key, fields as in log_event.
     void (*report)(enum source_level level, const char *event, const char *fields, void *arg);
-    // Counters of metrics by stable name and label value ("watch_restarts", "pods"); delta > 0.
+    // Counters of metrics by stable name and label values, with a '/' between them; delta > 0. Of the API server
+    // (RESOURCE: "pods" …; CODE: the HTTP status, "<error>" when there was none):
+    //   requests        CODE                    every request that ended
+    //   lists           RESOURCE/REASON/CODE    everything of a resource was asked for, by pages (each answer that
+    //   ended
+    //                                           the list) or as a watch's initial events. REASON: "start", "refresh",
+    //                                           "found", "went-back", or the reason of the watch that ended
+    //   list_ms         RESOURCE                milliseconds until it was read, one call a time
+    //   list_failures   RESOURCE                … and was not
+    //   watch_restarts  RESOURCE/REASON         a watch ended: "ended" (its time was over), "early", "deadline" (ended
+    //                                           by us), "short", "silent" (a second one was opened beside it),
+    //                                           "broken", "raced", "expired", "ahead", "server-error", "throttled",
+    //                                           "content", "no-server", "compressed", "unauthorized", "forbidden",
+    //                                           "not-found", "refused", "not-started"
+    //   watch_failures  RESOURCE                … by a failure
+    //   watch_events    RESOURCE/TYPE           ADDED, MODIFIED, DELETED, BOOKMARK; the time of the last call is that
+    //   of
+    //                                           the last event
+    //   parse_errors    RESOURCE                objects or parts of them that could not be read
+    //   probes          RESOURCE                looks whether the server's versions went backwards
     void (*count)(const char *counter, const char *label, unsigned delta, void *arg);
 };
 
@@ -57,7 +76,8 @@ struct api_options {
     const char *node;  // with spread_start: our node; young and without rules, it does not wait. NULL: waits
     bool has_rules;    // the kernel holds rules of ours already
     // Every object as the server gave it, reduced to what is ever read (no annotations, no managed fields, no
-    // environment), for snapshots. NULL: nobody asks. From the loop.
+    // environment), for snapshots. An object may be given several times, the last counts; what is not in the state in
+    // the end has gone meanwhile. NULL: nobody asks. From the loop.
     void (*object)(enum object_kind kind, const struct doc *object, void *arg);
     void *object_arg;
 };

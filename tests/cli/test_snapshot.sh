@@ -168,7 +168,7 @@ pids=()
 expect 1 'the cluster cannot be read: cannot list' snapshot --kubeconfig "$dir/config" -o "$out/old"
 check "the old file stays" test "$(cat "$out/old")" = old
 
-# A server that accepts and is silent, and one that gives no permission.
+# A server that accepts and is silent, one that gives no permission, and one with an object that is no readable JSON.
 python3 - >"$dir/silent" 2>&1 <<'PY' &
 import http.server, json, socket, threading, time
 silent = socket.create_server(("127.0.0.1", 0))
@@ -184,8 +184,25 @@ class Denies(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *args):
         pass
+class Twice(Denies):
+    def do_GET(self):
+        items = '{"metadata":{"name":"x","uid":"u"}}' if "/namespaces" in self.path else ""
+        if "policies" in self.path:
+            items = '{"metadata":{"name":"twice","namespace":"x"},"spec":{"podSelector":{}},"spec":{}}'
+        body = ('{"kind":"List","metadata":{"resourceVersion":"7"},"items":[%s]}' % items).encode()
+        if "watch=1" in self.path:
+            return Denies.do_GET(self) if "sendInitialEvents" not in self.path else self.answer(422, b'{"kind":"Status","code":422,"reason":"Invalid"}')
+        self.answer(404 if "/version" in self.path else 200, body)
+    def answer(self, code, body):
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+twice = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Twice)
+threading.Thread(target=twice.serve_forever, daemon=True).start()
 denies = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denies)
-print(f"port {silent.getsockname()[1]}\ndenies {denies.server_port}", flush=True)
+print(f"port {silent.getsockname()[1]}\ndenies {denies.server_port}\ntwice {twice.server_port}", flush=True)
 threading.Thread(target=denies.serve_forever, daemon=True).start()
 time.sleep(120)
 PY
@@ -196,6 +213,11 @@ expect 1 'nothing came for 1 s' explain --kubeconfig "$dir/config" --request-tim
 kubeconfig "http://127.0.0.1:$(sed -n 's/^denies //p' "$dir/silent")"
 expect 1 'User "jane" cannot list resource "pods".*ClusterRole of manifests/base/clusterrole.yaml' snapshot --kubeconfig "$dir/config" -o "$out/old"
 check "the old file still stays" test "$(cat "$out/old")" = old
+kubeconfig "http://127.0.0.1:$(sed -n 's/^twice //p' "$dir/silent")"
+ctl snapshot -o "$out/twice.yaml" 2>"$out/err"
+check "an object that is no JSON to read: exit 4, said once" test $? -eq 4 -a "$(grep -c 'x/twice' "$out/err")" -eq 1
+check "and the file says that it is not in it" grep -q '^# not in it, since it could not be read: .*x/twice.*given twice' "$out/twice.yaml"
+check "the rest is" grep -q '^kind: Namespace$' "$out/twice.yaml"
 check "no temporary file is left" test -z "$(find "$out" -name '*.??????' -o -name '.?*')"
 
 echo "$passed passed, $failed failed, 0 skipped"

@@ -41,6 +41,10 @@ allowed() {
 metric() { # name with labels: its value
     http_get n1 /metrics | tr -d '\r' | awk -v want="$1" '$1 == want { print $2 }'
 }
+lists() { # resource: how many of its lists were answered
+    http_get n1 /metrics | tr -d '\r' |
+        awk -v want="netpold_lists_total{resource=\"$1\"," 'index($1, want) == 1 && /code="200"/ { n += $2 } END { print n + 0 }'
+}
 log_has() { # text
     grep -q -- "$1" "$WORK/netpold.n1.log"
 }
@@ -66,7 +70,7 @@ programmed=$(kernel_text n1)
 check "it denies" denied
 check "a pass from the files finds nothing to do" in_sync n1
 check_equal "all four kinds listed, pods without the finished ones" 2 \
-    "$(requests '^GET /api/v1/pods?limit=500&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed$')"
+    "$(requests '^GET /api/v1/pods?limit=500&fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed')"
 
 echo "-- the daemon follows events"
 daemon_start
@@ -84,7 +88,7 @@ state_write
 check "and back" eventually 5 denied
 check "the kernel is in step" wait_in_sync n1
 check "events counted" test "$(metric 'netpold_watch_events_total{resource="pods",type="MODIFIED"}')" -ge 4
-check_equal "one list of each kind" 1 "$(metric 'netpold_lists_total{resource="pods"}')"
+check_equal "one list of each kind" 1 "$(lists pods)"
 
 echo "-- connections cut in the middle"
 kill -USR1 "$API_PID"
@@ -92,7 +96,7 @@ policies "$ALLOW"
 check "the next change arrives" eventually 8 allowed
 check "said" log_has "event=watch-failed kind=networkpolicies"
 check "and the recovery" eventually 5 log_has "event=watch-recovered kind=networkpolicies"
-check_equal "resumed, not listed again" 1 "$(metric 'netpold_lists_total{resource="networkpolicies"}')"
+check_equal "resumed, not listed again" 1 "$(lists networkpolicies)"
 policies "$DENY"
 check "denied again" eventually 5 denied
 
@@ -107,7 +111,7 @@ check "still denied" denied
 # It comes back with another history: the old version is unknown to it.
 api_start n1 --first-version 5000 --bookmark-ms 300 --log
 check "it comes back: what changed meanwhile is in force" eventually 20 allowed
-check "by a list" test "$(metric 'netpold_lists_total{resource="networkpolicies"}')" -ge 2
+check "by a list" test "$(lists networkpolicies)" -ge 2
 POD_HIDDEN[x/webr]=1
 state_write
 check "an object deleted" wait_in_sync n1
@@ -118,9 +122,10 @@ check "and all as before" eventually 10 denied
 check "in step" wait_in_sync n1
 
 echo "-- SIGHUP lists again"
+before_lists=$(lists pods)
 kill -HUP "${DAEMON_PID[n1]}"
-listed_twice() { test "$(requests 'GET /api/v1/pods?limit')" -ge 2; }
-check "all kinds" eventually 5 listed_twice
+listed_again() { test "$(lists pods)" -gt "$before_lists"; }
+check "all kinds" eventually 5 listed_again
 check "in step" wait_in_sync n1
 netpold_stop n1
 check_equal "SIGTERM leaves the rules" "$before" "$(kernel_text n1)"
@@ -128,7 +133,7 @@ check_equal "SIGTERM leaves the rules" "$before" "$(kernel_text n1)"
 echo "-- a start without a server"
 api_stop
 daemon_start
-check "it says why it is not synced" eventually 10 log_has "cannot list namespaces"
+check "it says why it is not synced" eventually 10 log_has "cannot list [a-z]*: "
 check "it is alive" eventually 5 answers /livez 200
 check "not ready" answers /readyz 503
 check_equal "the rules of the last run stay" "$before" "$(kernel_text n1)"

@@ -63,12 +63,20 @@ static void serve(struct api_exchange *exchange, void *arg)
     bool initial = api_exchange_param(exchange, "sendInitialEvents", value, sizeof(value));
     bool probe = api_exchange_param(exchange, "limit", value, sizeof(value)) && strcmp(value, "1") == 0;
     if (strcmp(api_exchange_path(exchange), "/version") == 0) {
-        api_exchange_reply(exchange, 200, "application/json", "", "{\"gitVersion\":\"v1.33.0\"}");
+        struct buf BUF_CLEANUP version = {0};
+        f->versions++;
+        buf_printf(&version, "{\"gitVersion\":\"%s\"}", f->git_version);
+        api_exchange_reply(exchange, 200, "application/json", "", version.data);
         return;
     }
     int kind = kind_of(exchange);
-    assert_true(kind >= 0);
+    if (kind < 0) {
+        buf_printf(&f->log, "%s?%s\n", api_exchange_path(exchange), api_exchange_query(exchange));
+        assert_true(f->hook && f->hook(f, exchange, kind, watch));
+        return;
+    }
     if (initial && !f->initial) {
+        f->refused_initials++;
         api_exchange_reply(
             exchange, 422, "application/json", "",
             "{\"kind\":\"Status\",\"code\":422,\"reason\":\"Invalid\",\"message\":\"sendInitialEvents is "
@@ -165,6 +173,8 @@ int api_fixture_setup(void **state)
         return -1;
     }
     f->version = "10";
+    f->git_version = "v1.33.0";
+    f->timing = quick;
     f->items[NAMESPACES] = NAMESPACE;
     f->items[POLICIES] = POLICY;
     f->items[NODES] = NODE;
@@ -224,9 +234,9 @@ void api_start(struct api_fixture *f)
         config->plain_credentials = true;
     }
     const struct source_owner owner = api_owner_of(f);
-    const struct api_options options = {.view = API_VIEW_RULES};
-    assert_int_equal(
-        api_source_new_with(f->loop, config, &options, &quick, NULL, 0, f->state, &owner, &f->source, &f->err), 0);
+    assert_int_equal(api_source_new_with(f->loop, config, &f->options, &f->timing, f->kinds, f->n_kinds, f->state,
+                                         &owner, &f->source, &f->err),
+                     0);
 }
 
 void api_start_and_sync(struct api_fixture *f)

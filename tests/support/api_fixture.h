@@ -21,18 +21,29 @@ struct api_fixture {
     struct source *source;
     struct err err;
     char token_file[64];
+    // For api_start: short times, and what a test changes of them.
+    struct api_timing timing;
+    struct api_options options;
+    const struct api_kind_row *kinds;  // NULL: the real ones
+    size_t n_kinds;
     // What the server holds.
+    const char *git_version;
+    unsigned more_nodes;  // beside the first
+    long node_age_s;
+    const char *books;  // of a custom kind; NULL: there is no such kind
     const char *items[API_KINDS];
     const char *version;
     // Serves WatchList; else it answers 422, as a server without it does.
     bool initial;
-    // Looks at a request first; true: it was answered.
+    // Looks at a request first; true: it was answered. kind -1: none of the four.
     bool (*hook)(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch);
     unsigned lists[API_KINDS];
     unsigned watches[API_KINDS];
     unsigned initials[API_KINDS];
     unsigned probes[API_KINDS];
-    struct buf log;  // of requests for kinds, one line each
+    unsigned refused_initials;
+    unsigned versions;  // times that /version was asked for
+    struct buf log;     // of requests for kinds, one line each
     // What the owner was told.
     unsigned changed;
     bool synced;

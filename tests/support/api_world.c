@@ -259,7 +259,7 @@ void world_change(struct world *world, int kind, const char *key, struct world_v
     }
     if (new) {
         new->version = event.version;
-        new->since = new->since ? new->since : event.version;
+        new->born = event.old ? event.old->born : event.version;
         event.new = world_version_ref(new);
     }
     if (vec_push(&world->history, event) < 0) {

@@ -89,8 +89,9 @@ static const char *compare(const struct world_version *wanted, int kind, const s
         what = "another uid";
     } else if (!same(&decoded, found->object)) {
         what = "another content";
-    } else if (!number || version < wanted->since || version > wanted->version) {
-        // An event that changes nothing may be dropped: any version that meant the same will do.
+    } else if (!number || version < wanted->born || version > wanted->version) {
+        // An event that changes nothing may be dropped, so any version of the same object will do: the content is
+        // right.
         what = "another resource version";
     }
     arena_free(&arena);

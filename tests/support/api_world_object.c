@@ -243,9 +243,6 @@ static struct world_version *read_description(struct world *world, int kind, con
     version->node = world_must(strdup(parts.node));
     version->phase = world_must(strdup(parts.phase));
     version->host_network = parts.host_network;
-    if (old && strcmp(old->text, text) == 0) {
-        version->since = old->since;
-    }
     parts_free(&parts);
     return version;
 }

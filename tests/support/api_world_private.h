@@ -10,10 +10,10 @@ struct world_version {
     unsigned refs;
     char *key;  // "ns/name", or "name"
     uint64_t version;
-    uint64_t since;  // the first version that meant the same
-    char *meta;      // JSON of the metadata behind the resourceVersion: `,"name":…`
-    char *rest;      // JSON behind the metadata: `,"spec":…`
-    char *text;      // the description that made it
+    uint64_t born;  // the version in which the object of this uid was added
+    char *meta;     // JSON of the metadata behind the resourceVersion: `,"name":…`
+    char *rest;     // JSON behind the metadata: `,"spec":…`
+    char *text;     // the description that made it
     char uid[40];
     char *node;
     char *phase;

@@ -158,7 +158,10 @@ static void serve(struct api_exchange *exchange, void *arg)
     char watch[16];
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         if (strcmp(api_exchange_path(exchange), kinds[i].path) == 0) {
-            if (api_exchange_param(exchange, "watch", watch, sizeof(watch))) {
+            if (api_exchange_param(exchange, "sendInitialEvents", watch, sizeof(watch))) {
+                // As a server without WatchList.
+                reply_status(exchange, 422, "Invalid");
+            } else if (api_exchange_param(exchange, "watch", watch, sizeof(watch))) {
                 serve_watch(fake, exchange, i);
             } else {
                 serve_list(fake, exchange, i);
