@@ -23,6 +23,7 @@ struct cluster {
     bool shown;
     bool synced;
     bool failed;
+    bool throttled;   // the last failure was "too many requests": the server asks to come back, and the source does
     size_t findings;  // objects that could not be read, wholly or in part
     char problem[512];
 };
@@ -103,10 +104,12 @@ static void on_synced(bool synced, const char *why, void *arg)
         cluster->synced = true;
         loop_quit(cluster->loop, 0);
     } else if (why && *why) {
-        // Nobody is served by waiting for a cluster that does not answer.
+        // Nobody is served by waiting for a cluster that does not answer. One that is busy says so (429).
         (void)snprintf(cluster->problem, sizeof(cluster->problem), "%s", why);
-        cluster->failed = true;
-        loop_quit(cluster->loop, 1);
+        if (!cluster->throttled) {
+            cluster->failed = true;
+            loop_quit(cluster->loop, 1);
+        }
     }
 }
 
@@ -115,6 +118,9 @@ static void on_report(enum source_level level, const char *event, const char *fi
     struct cluster *cluster = arg;
     bool finding = strncmp(event, "object-", 7) == 0;
     cluster->findings += finding;
+    if (strcmp(event, "list-failed") == 0 || strcmp(event, "access-denied") == 0) {
+        cluster->throttled = strstr(fields, " status=429 ") != NULL;
+    }
     if (strcmp(event, "object-unreadable") == 0 && cluster->look->unreadable) {
         cluster->look->unreadable(fields, cluster->look->object_arg);
     }

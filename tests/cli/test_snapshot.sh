@@ -199,10 +199,23 @@ class Twice(Denies):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+class Busy(Twice):
+    left = 3
+    def do_GET(self):
+        if "/version" in self.path or Busy.left == 0:
+            return Twice.do_GET(self)
+        Busy.left -= 1
+        self.send_response(429)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", "18")
+        self.end_headers()
+        self.wfile.write(b"Too many requests.")
+busy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy)
+threading.Thread(target=busy.serve_forever, daemon=True).start()
 twice = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Twice)
 threading.Thread(target=twice.serve_forever, daemon=True).start()
 denies = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denies)
-print(f"port {silent.getsockname()[1]}\ndenies {denies.server_port}\ntwice {twice.server_port}", flush=True)
+print(f"port {silent.getsockname()[1]}\ndenies {denies.server_port}\ntwice {twice.server_port}\nbusy {busy.server_port}", flush=True)
 threading.Thread(target=denies.serve_forever, daemon=True).start()
 time.sleep(120)
 PY
@@ -219,6 +232,10 @@ check "an object that is no JSON to read: exit 4, said once" test $? -eq 4 -a "$
 check "and the file says that it is not in it" grep -q '^# not in it, since it could not be read: .*x/twice.*given twice' "$out/twice.yaml"
 check "the rest is" grep -q '^kind: Namespace$' "$out/twice.yaml"
 check "no temporary file is left" test -z "$(find "$out" -name '*.??????' -o -name '.?*')"
+kubeconfig "http://127.0.0.1:$(sed -n 's/^busy //p' "$dir/silent")"
+expect 1 'nothing came for 1 s.*429' snapshot --kubeconfig "$dir/config" --request-timeout 1s -o "$out/old"
+ctl snapshot -o "$out/busy.yaml" 2>"$out/err"
+check "a busy server is asked again" test $? -eq 4 -a "$(grep -c '^kind: Namespace$' "$out/busy.yaml")" -eq 1
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

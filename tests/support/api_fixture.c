@@ -229,7 +229,19 @@ void api_start(struct api_fixture *f)
     struct buf url = {0};
     buf_printf(&url, "http://127.0.0.1:%u", api_server_port(f->server));
     config->server = buf_take(&url);
-    if (f->token_file[0]) {
+    if (f->plugin) {
+        struct api_exec *exec = calloc(1, sizeof(*exec));
+        assert_non_null(exec);
+        exec->command = strdup(f->plugin);
+        exec->argv = calloc(2, sizeof(*exec->argv));
+        exec->env = calloc(1, sizeof(*exec->env));
+        assert_non_null(exec->argv);
+        exec->argv[0] = strdup(f->plugin);
+        exec->version = strdup("client.authentication.k8s.io/v1");
+        exec->where = strdup("users[0].user.exec");
+        config->exec = exec;
+        config->plain_credentials = true;
+    } else if (f->token_file[0]) {
         config->token_file = strdup(f->token_file);
         config->plain_credentials = true;
     }

@@ -21,6 +21,7 @@ struct api_fixture {
     struct source *source;
     struct err err;
     char token_file[64];
+    const char *plugin;  // that gives the token in place of the file; NULL: none
     // For api_start: short times, and what a test changes of them.
     struct api_timing timing;
     struct api_options options;
@@ -30,7 +31,8 @@ struct api_fixture {
     const char *git_version;
     unsigned more_nodes;  // beside the first
     long node_age_s;
-    const char *books;  // of a custom kind; NULL: there is no such kind
+    unsigned gone_until;  // the last watch of a kind whose history is gone
+    const char *books;    // of a custom kind; NULL: there is no such kind
     const char *items[API_KINDS];
     const char *version;
     // Serves WatchList; else it answers 422, as a server without it does.

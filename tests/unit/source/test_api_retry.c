@@ -8,6 +8,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "support/api_fixture.h"
 
 static bool busy_hook(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch)
@@ -184,6 +188,56 @@ static void test_freed_by_its_owner_in_a_call(void **state)
     assert_int_equal(f->synced_calls, 0);
 }
 
+// A plugin that gives what stands in the token file, and says each time that it was run.
+static void write_plugin(const struct api_fixture *f, char *path)
+{
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0700), 0);
+    FILE *file = fdopen(fd, "w");
+    assert_non_null(file);
+    (void)fprintf(file,
+                  "#!/bin/sh\necho run >>%s.runs\nprintf "
+                  "'{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{"
+                  "\"token\":\"%%s\"}}' \"$(cat %s)\"\n",
+                  f->token_file, f->token_file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static unsigned runs_of_plugin(const struct api_fixture *f)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s.runs", f->token_file);
+    FILE *file = fopen(path, "r");
+    unsigned n = 0;
+    for (int c = file ? fgetc(file) : EOF; c != EOF; c = fgetc(file)) {
+        n += c == '\n';
+    }
+    return file && fclose(file) == 0 ? n : 0;
+}
+
+// Requests wait for the plugin; what was refused is given up, and it is run again.
+static void test_credential_plugin(void **state)
+{
+    struct api_fixture *f = *state;
+    char plugin[] = "/tmp/test_api_plugin.XXXXXX";
+    api_write_token(f, "bad");
+    write_plugin(f, plugin);
+    f->hook = token_hook;
+    f->plugin = plugin;
+    api_start(f);
+    WAIT_FOR(f, api_occurrences(&f->reports, "HTTP 401 Unauthorized") == 1);
+    assert_int_equal(runs_of_plugin(f), 1);
+    api_write_token(f, "good");
+    WAIT_FOR(f, f->synced);
+    assert_in_range(runs_of_plugin(f), 2, 3);
+    assert_null(strstr(api_text_of(&f->reports), "good"));
+    char runs[128];
+    (void)snprintf(runs, sizeof(runs), "%s.runs", f->token_file);
+    (void)unlink(runs);
+    (void)unlink(plugin);
+}
+
 static void test_configuration_is_checked(void **state)
 {
     static const struct {
@@ -220,6 +274,7 @@ int main(void)
         API_TEST(test_outage_and_return),
         API_TEST(test_freed_at_any_time),
         API_TEST(test_freed_by_its_owner_in_a_call),
+        API_TEST(test_credential_plugin),
         API_TEST(test_configuration_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,6 +291,61 @@ static void test_start_without_an_answer(void **state)
     WAIT_FOR(f, f->synced);
 }
 
+// ---- a disconnect that everybody has
+
+static bool gone_hook(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch)
+{
+    if (kind < 0 || !watch || f->watches[kind] < 2 || f->watches[kind] > f->gone_until) {
+        return false;
+    }
+    api_exchange_reply(exchange, 410, "application/json", "", STATUS("410", "Expired"));
+    return true;
+}
+
+// The server was started anew and has no history: what everybody has to read again is not read at once.
+static void test_relists_of_a_mass_disconnect_are_spread(void **state)
+{
+    struct api_fixture *f = *state;
+    f->timing.start_per_node_ms = 3600000;
+    f->timing.start_max_ms = 3600000;
+    f->gone_until = 2;
+    f->hook = gone_hook;
+    api_start_and_sync(f);
+    assert_int_equal(api_server_outage(f->server, false, &f->err), 0);
+    assert_int_equal(api_server_outage(f->server, true, &f->err), 0);
+    for (int i = 0; i < API_KINDS; i++) {
+        WAIT_FOR(f, f->watches[i] == 2);
+    }
+    api_run_ms(f, 300);
+    for (int i = 0; i < API_KINDS; i++) {
+        assert_int_equal(f->lists[i], 1);
+    }
+    // An hour passes, or less.
+    struct api_source *source = CONTAINER_OF(f->source, struct api_source, base);
+    assert_in_range(source->hold_ms, num_now_ms(), num_now_ms() + 3600000);
+    source->hold_ms = 0;
+    api_source_pump(source);
+    WAIT_FOR(f,
+             api_watcher(f, NAMESPACES) && api_watcher(f, POLICIES) && api_watcher(f, NODES) && api_watcher(f, PODS));
+    for (int i = 0; i < API_KINDS; i++) {
+        assert_int_equal(f->lists[i], 2);
+    }
+}
+
+// One kind alone does not wait for anybody.
+static void test_relist_of_one_kind_is_not_spread(void **state)
+{
+    struct api_fixture *f = *state;
+    f->timing.start_per_node_ms = 3600000;
+    f->timing.start_max_ms = 3600000;
+    f->gone_until = 2;
+    f->hook = gone_hook;
+    api_start_and_sync(f);
+    api_exchange_cut(api_watcher(f, PODS), true);
+    WAIT_FOR(f, f->watches[PODS] == 3 && api_watcher(f, PODS));
+    assert_int_equal(f->lists[PODS], 2);
+}
+
 // ---- once
 
 struct seen {
@@ -463,6 +518,8 @@ int main(void)
         API_TEST(test_small_cluster_waits_little),
         API_TEST(test_young_node_does_not_wait),
         API_TEST(test_start_without_an_answer),
+        API_TEST(test_relists_of_a_mass_disconnect_are_spread),
+        API_TEST(test_relist_of_one_kind_is_not_spread),
         API_TEST(test_once),
         API_TEST(test_once_tells_the_first_failure),
         API_TEST(test_rows_that_share_a_kind),
