@@ -32,7 +32,8 @@ type loadOptions struct {
 }
 
 func runLoad(ctx context.Context, args []string) error {
-	o := &loadOptions{created: metav1.NewTime(time.Now().Truncate(time.Second))}
+	// The same at each call: an object never changes its creationTimestamp.
+	o := &loadOptions{created: metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	etcd := flags.String("etcd", "", "URL of etcd")
 	flags.IntVar(&o.pods, "pods", 0, "number of pods")
