@@ -32,6 +32,8 @@ static void on_timer(void *arg)
     struct api_kind *kind = arg;
     if (kind->phase == API_WAITING) {
         api_kind_go(kind, kind->next);
+    } else if (kind->phase == API_SYNCING && kind->next_page && kind->call.state == API_CALL_IDLE) {
+        api_list_resume(kind);
     } else if (kind->phase == API_WATCHING && kind->streams[kind->current].answered) {
         // It has lived for a while: it works.
         api_say_recovered(kind);
@@ -189,6 +191,16 @@ void api_kind_failed(struct api_kind *kind, const struct api_outcome *outcome, c
     struct api_source *source = kind->source;
     uint64_t now_ms = num_now_ms();
     struct api_plan plan = api_plan_next(kind->row, outcome, &source->timing, now_ms, &kind->retry, &source->random);
+    if (plan.next == API_NEXT_PAGE) {
+        // It still is this kind's turn, and what it has read waits with it.
+        api_say_failed(kind, outcome, result, &plan);
+        loop_arm(kind->timer, plan.wait_ms);
+        return;
+    }
+    if (outcome->act == API_ACT_LIST) {
+        api_count_list(kind, result->status);
+        api_list_stop(kind);
+    }
     if (source->syncing == kind) {
         source->syncing = NULL;
     }

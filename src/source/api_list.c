@@ -51,7 +51,6 @@ void api_list_stop(struct api_kind *kind)
     kind->list_version = NULL;
 }
 
-// What was listed so far is of no use.
 static void fail(struct api_kind *kind, const struct http_result *result)
 {
     struct api_outcome outcome = {
@@ -73,9 +72,12 @@ static void fail(struct api_kind *kind, const struct http_result *result)
     if (result->status == 401) {
         outcome.credentials_changed = api_call_refused(&kind->call);
     }
-    api_count_list(kind, result->status);
-    api_list_stop(kind);
     api_kind_failed(kind, &outcome, result);
+}
+
+void api_list_resume(struct api_kind *kind)
+{
+    start_page(kind);
 }
 
 // An item that cannot be read is there all the same: what is held under its name stays, and only that.
@@ -189,6 +191,7 @@ static void on_done(const struct http_result *result, void *arg)
     if (result->outcome != HTTP_COMPLETE || result->status != 200 || take_page(kind) < 0) {
         fail(kind, result);
     } else if (kind->next_page) {
+        api_plan_page(&kind->retry);
         start_page(kind);
     } else {
         api_count_list(kind, 200);

@@ -7,6 +7,8 @@ enum {
     DOUBLINGS = 16,
     SERVER_ERRORS = 3,  // ERROR 500 in a row until everything is asked for anew
     INITIAL_CUTS = 3,   // WatchLists that do not come to their end until pages are tried
+    LATE_RIGHTS = 4,    // 403s in a row that may be those of a server which has just started
+    PAGE_TRIES = 5,     // of one page, while the server is busy, until the list begins anew
     EARLY_MS = 1000,    // a watch that ends so much before its time has not run out
 };
 
@@ -77,6 +79,12 @@ int api_version_compare(const char *a, const char *b)
 void api_plan_synced(struct api_retry *retry)
 {
     retry->cuts = 0;
+    retry->page_tries = 0;
+}
+
+void api_plan_page(struct api_retry *retry)
+{
+    retry->page_tries = 0;
 }
 
 void api_plan_event(struct api_retry *retry)
@@ -209,6 +217,12 @@ static struct api_plan retry_after(const struct planner *p, const char *reason)
     const struct api_outcome *o = p->outcome;
     uint64_t asked_s = o->has_retry_after ? o->retry_after_s : o->status.has_retry_after ? o->status.retry_after_s : 0;
     asked_s = asked_s < p->timing->retry_after_max_s ? asked_s : p->timing->retry_after_max_s;
+    if (o->act == API_ACT_LIST && o->later_page && p->retry->page_tries < PAGE_TRIES) {
+        // To begin anew would ask a busy server for all the pages that it has given already.
+        uint64_t ms = (uint64_t)p->timing->backoff_first_ms << p->retry->page_tries++;
+        ms = api_random_between(p->random, ms, ms * 2);
+        return plan(p, API_NEXT_PAGE, (asked_s * 1000 > ms ? asked_s * 1000 : ms) + spread(p), reason);
+    }
     uint64_t own = api_plan_backoff(p->timing, p->now_ms, p->retry, p->random);
     uint64_t wait = (asked_s * 1000 > own ? asked_s * 1000 : own) + spread(p);
     p->retry->until_ms = p->now_ms + wait;
@@ -281,6 +295,18 @@ static struct api_plan refused(const struct planner *p)
                 "refused");
 }
 
+// kube-apiserver listens before it has read its roles, and refuses everybody for seconds: only a 403 that stays is a
+// decision. Its own doubling, as the server is there whatever failed before.
+static struct api_plan forbidden(const struct planner *p)
+{
+    const struct api_timing *t = p->timing;
+    unsigned turn = p->retry->forbidden;
+    uint64_t ms = turn < LATE_RIGHTS ? (uint64_t)t->backoff_first_ms << turn : t->denied_ms;
+    ms = ms < t->denied_ms ? ms : t->denied_ms;
+    p->retry->forbidden = turn < LATE_RIGHTS ? turn + 1 : turn;
+    return plan(p, again(p), api_random_between(p->random, ms, ms * 2), "forbidden");
+}
+
 static struct api_plan answered(const struct planner *p)
 {
     const struct api_outcome *o = p->outcome;
@@ -293,9 +319,7 @@ static struct api_plan answered(const struct planner *p)
     case 401:
         return plan(p, again(p), o->credentials_changed ? hasty(p, HASTY_CREDENTIALS) : backoff(p), "unauthorized");
     case 403:
-        return plan(p, again(p),
-                    api_random_between(p->random, p->timing->denied_ms, (uint64_t)p->timing->denied_ms * 2),
-                    "forbidden");
+        return forbidden(p);
     case 404:
         return p->row->optional && o->act != API_ACT_LOOK ? plan(p, API_NEXT_LOOK, hasty(p, HASTY_LOOK), "not-found")
                                                           : later(p, "not-found");
@@ -413,6 +437,9 @@ struct api_plan api_plan_next(const struct api_kind_row *row, const struct api_o
     // Once in so long is no hammering, whatever ends it: something on the way may cut idle connections.
     if (outcome->act == API_ACT_WATCH && outcome->http == 200 && outcome->lived_ms >= timing->backoff_max_ms) {
         reset(retry);
+    }
+    if (outcome->http != 403) {
+        retry->forbidden = 0;
     }
     struct api_plan result = next(&p);
     if (outcome->act == API_ACT_INITIAL && outcome->http == 200 && !result.lacks && !result.terms) {

@@ -92,17 +92,20 @@ struct api_outcome {
 
 // What a kind remembers of its failures; starts as zero.
 struct api_retry {
-    unsigned failures;  // make the back-off
-    uint64_t until_ms;  // when the last back-off was over
-    unsigned hasty;     // what was done at once already and is not again
-    unsigned errors;    // ERROR 500 in a row
-    unsigned cuts;      // WatchLists that ended before their end
+    unsigned failures;    // make the back-off
+    uint64_t until_ms;    // when the last back-off was over
+    unsigned hasty;       // what was done at once already and is not again
+    unsigned errors;      // ERROR 500 in a row
+    unsigned cuts;        // WatchLists that ended before their end
+    unsigned forbidden;   // 403s since anything else was answered
+    unsigned page_tries;  // of the present page of a list
 };
 
 enum api_next {
     API_NEXT_WATCH,  // from the version that is held
     API_NEXT_SYNC,   // everything anew
     API_NEXT_LOOK,   // does the server have the kind?
+    API_NEXT_PAGE,   // the same page of the list once more; what was read of it stays
 };
 
 struct api_plan {
@@ -122,6 +125,7 @@ struct api_plan api_plan_next(const struct api_kind_row *row, const struct api_o
                               struct api_random *random);
 // Everything of the kind was read; events come.
 void api_plan_synced(struct api_retry *retry);
+void api_plan_page(struct api_retry *retry);  // a page of a list has come
 void api_plan_event(struct api_retry *retry);
 // The next wait of a growing back-off.
 uint64_t api_plan_backoff(const struct api_timing *timing, uint64_t now_ms, struct api_retry *retry,

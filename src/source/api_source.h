@@ -277,6 +277,7 @@ void api_kind_stop(struct api_kind *kind);
 
 // ---- api_list.c, api_watch.c
 void api_list_start(struct api_kind *kind);
+void api_list_resume(struct api_kind *kind);  // the same page once more
 void api_list_stop(struct api_kind *kind);
 void api_watch_start(struct api_kind *kind, bool initial);
 void api_watch_stop(struct api_kind *kind);

@@ -24,11 +24,12 @@ HERE = Path(__file__).resolve().parent
 SKIPPED = 77
 PR_SET_PDEATHSIG = 1
 
-USAGE = """exit codes: 0 everything as it must be, 1 failures, 3 usage, 77 skipped (said why; with REQUIRE_E2E=1 a skip is a failure)
+USAGE = """exit codes: 0 everything as it must be, 1 failures, 3 usage, 77 skipped (said why; with REQUIRE_E2E=1 a skip is a
+failure)
 
-The API server is kube-apiserver with etcd and kubectl from $KUBEBUILDER_ASSETS or PATH, else tests/apiserver, which is built
-with Go >= 1.26. Programs under test come from $BUILD (build/): netpold, netpolctl, tests/tools/netprobe. Each scenario makes
-its own user, network, mount and pid namespaces; no root is needed where user namespaces are allowed."""
+The API server is kube-apiserver with etcd and kubectl from $KUBEBUILDER_ASSETS or PATH, else tests/apiserver, which is
+built with Go >= 1.26. Programs under test come from $BUILD (build/): netpold, netpolctl, tests/tools/netprobe. Each
+scenario makes its own user, network, mount and pid namespaces; no root is needed where user namespaces are allowed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,6 +133,9 @@ class Run:
                                        stdout=None if self.asked.keep else out, stderr=subprocess.STDOUT,
                                        preexec_fn=_end_with_parent, start_new_session=True)
             self._processes[one.name] = process
+            if self.asked.keep:
+                print(f"to look at it from inside: nsenter -t $(pgrep -P {process.pid}) -U --preserve-credentials -n -m -p "
+                      "ip netns exec control bash", flush=True)
             code = process.wait()
             del self._processes[one.name]
         if self.ended:

@@ -152,7 +152,8 @@ def _scale(c: Cluster, pods: int, nodes: int, namespaces: int, policies: int) ->
 
 def _page(table: str, version: str) -> str:
     found = re.search(r'"gitVersion": *"([^"]*)"', version)
-    return f"API server: tests/apiserver, {found.group(1) if found else 'unknown version'}, {os.cpu_count()} processors.\n\n{table}\n"
+    name = found.group(1) if found else "unknown version"
+    return f"API server: tests/apiserver, {name}, {os.cpu_count()} processors.\n\n{table}\n"
 
 
 def _pod(number: int) -> str:

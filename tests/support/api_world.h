@@ -172,6 +172,7 @@ struct world {
     struct world_call *calls;
     uint64_t oldest;  // the history goes back to there
     uint64_t uids;
+    bool restored;
     unsigned pass;
     bool dying;
 };

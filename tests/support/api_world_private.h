@@ -69,23 +69,27 @@ struct world_call {
 // ---- api_world.c
 void *world_must(void *memory);
 uint64_t world_cache(const struct world *world);  // what the cache has seen
+void world_violation(struct world *world, const struct world_call *call, const char *what);
+// Watches get what is new.
+void world_pump(struct world *world);
+
+// ---- api_world_history.c
 // Calls fn for the objects of a kind as they were at a version, in the order of keys. False: the history is gone.
 bool world_at(const struct world *world, int kind, uint64_t version,
               void (*fn)(struct world_version *object, void *arg), void *arg);
 // The next version: that object there (taken; NULL: nothing there any more).
 void world_change(struct world *world, int kind, const char *key, struct world_version *new);
-// What arrives at the socket is dropped before TCP sees it. False: the kernel refuses.
-bool world_socket_black_hole(int fd, bool on);
-void world_violation(struct world *world, const struct world_call *call, const char *what);
-// Watches get what is new.
-void world_pump(struct world *world);
+const struct world_version *world_find(const struct world *world, int kind, const char *key);
+
+// ---- api_world_open.c
 // Calls fn for every call there is; whatever fn does may end any of them.
 void world_each_call(struct world *world, void (*fn)(struct world_call *call, void *arg), void *arg);
+// What arrives at the socket is dropped before TCP sees it. False: the kernel refuses.
+bool world_socket_black_hole(int fd, bool on);
 
 // ---- api_world_object.c
 void world_version_unref(struct world_version *version);
 struct world_version *world_version_ref(struct world_version *version);
-const struct world_version *world_find(const struct world *world, int kind, const char *key);
 // Its JSON with that version number; api_version NULL: as an item of a list.
 void world_version_json(const struct world_version *object, uint64_t version, int kind, const char *api_version,
                         struct buf *out);
@@ -99,6 +103,12 @@ bool world_selector_matches(int kind, const char *selector, const struct world_v
 
 // ---- api_world_serve.c
 void world_serve(struct api_exchange *exchange, void *world);
+// It lists no more: its last page, or the end of its initial events, is written.
+void world_call_listed(struct world_call *call);
+
+// ---- api_world_answer.c
+// What the request deserves, by its faults and by who asks; at once, or as far as is known now.
+void world_answer(struct world_call *call);
 // A whole answer: a Status as the server words it. more: further members of the object, with a comma in front, or "".
 void world_reply_status(struct world_call *call, unsigned code, const char *reason, const char *message,
                         const char *headers, const char *more);
@@ -106,8 +116,6 @@ void world_status_json(unsigned code, const char *reason, const char *message, c
 void world_reply(struct world_call *call, unsigned status, const char *type, const char *headers, const char *body);
 // The headers of every answer, and these.
 void world_headers(const struct world_call *call, const char *headers, struct buf *out);
-// It lists no more: its last page, or the end of its initial events, is written.
-void world_call_listed(struct world_call *call);
 
 // ---- api_world_list.c, api_world_watch.c
 void world_list(struct world_call *call);

@@ -68,6 +68,28 @@ static void test_pages(void **state)
     assert_int_equal(api_occurrences(&f->log, "/pods?limit=500&fieldSelector="), 3);
 }
 
+static bool busy_page_hook(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch)
+{
+    if (kind == PODS && !watch && (f->lists[PODS] == 2 || f->lists[PODS] == 4)) {
+        api_exchange_reply(exchange, 429, "text/plain", "", "Too many requests.");
+        return true;
+    }
+    return paged_hook(f, exchange, kind, watch);
+}
+
+static void test_busy_between_pages(void **state)
+{
+    struct api_fixture *f = *state;
+    f->hook = busy_page_hook;
+    api_start_and_sync(f);
+    assert_int_equal(state_count(f->state, OBJECT_POD), 3);
+    // Each of the two later pages was asked for twice, the first once.
+    assert_int_equal(f->lists[PODS], 5);
+    assert_int_equal(api_occurrences(&f->log, "continue="), 4);
+    assert_int_equal(api_occurrences(&f->counts, "lists pods/start/200\n"), 1);
+    assert_int_equal(api_occurrences(&f->counts, "lists pods/start/429\n"), 0);
+}
+
 static bool expired_page_hook(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch)
 {
     char page[64] = "";
@@ -269,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         API_TEST(test_first_sync),
         API_TEST(test_pages),
+        API_TEST(test_busy_between_pages),
         API_TEST(test_page_expires),
         API_TEST(test_bad_lists_are_no_lists),
         API_TEST(test_failing_list_says_why_before_sync),

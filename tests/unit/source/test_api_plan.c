@@ -140,8 +140,8 @@ static const struct row rows[] = {
      AT_ONCE,
      "unauthorized",
      {FAILED}},
-    {"forbidden", {WATCH, .http = 403}, API_NEXT_WATCH, DENIED, "forbidden", {FAILED}},
-    {"forbidden list", {INITIAL, .http = 403, .with_version = true}, API_NEXT_SYNC, DENIED, "forbidden", {FAILED}},
+    {"forbidden", {WATCH, .http = 403}, API_NEXT_WATCH, FIRST, "forbidden", {FAILED}},
+    {"forbidden list", {INITIAL, .http = 403, .with_version = true}, API_NEXT_SYNC, FIRST, "forbidden", {FAILED}},
     {"not found", {WATCH, .http = 404}, API_NEXT_WATCH, FIRST, "not-found", {FAILED}},
     // What is not known there.
     {"WatchList off",
@@ -308,6 +308,50 @@ static void test_backoff_grows_and_starts_anew(void **state)
     assert_in_range(
         next(&pods, (struct api_outcome){WATCH_FOR(60000), BROKEN, .http = 200}, now + 62000, &retry).wait_ms, 800,
         2599);
+}
+
+// A server that has just started refuses everybody until it has read its roles; one that goes on means it.
+static void test_forbidden_is_slow_when_it_stays(void **state)
+{
+    (void)state;
+    struct api_retry retry = {0};
+    uint64_t now = NOW;
+    for (uint64_t base = 800; base <= 6400; base *= 2) {
+        uint64_t wait = next(&pods, (struct api_outcome){WATCH, .http = 403}, now, &retry).wait_ms;
+        assert_in_range(wait, base, 2 * base);
+        now += wait;
+    }
+    for (int i = 0; i < 5; i++) {
+        uint64_t wait = next(&pods, (struct api_outcome){WATCH, .http = 403}, now, &retry).wait_ms;
+        assert_in_range(wait, 30000, 60000);
+        now += wait;
+    }
+    (void)next(&pods, (struct api_outcome){WATCH, BROKEN, .http = 200}, now, &retry);
+    assert_in_range(next(&pods, (struct api_outcome){WATCH, .http = 403}, now, &retry).wait_ms, 800, 1600);
+}
+
+// A busy server is asked for the page that it refused, not for all those before; but not for ever.
+static void test_busy_between_pages(void **state)
+{
+    (void)state;
+    struct api_retry retry = {0};
+    const struct api_outcome busy = {LIST, .http = 429, .later_page = true, .has_retry_after = true,
+                                     .retry_after_s = 2};
+    for (int page = 0; page < 20; page++) {
+        for (int i = 0; i < 5; i++) {
+            struct api_plan plan = next(&pods, busy, NOW, &retry);
+            assert_int_equal(plan.next, API_NEXT_PAGE);
+            assert_in_range(plan.wait_ms, 2000, 30000);
+        }
+        api_plan_page(&retry);
+    }
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(next(&pods, busy, NOW, &retry).next, API_NEXT_PAGE);
+    }
+    assert_int_equal(next(&pods, busy, NOW, &retry).next, API_NEXT_SYNC);
+    const struct api_outcome first = {LIST, .http = 429};
+    api_plan_page(&retry);
+    assert_int_equal(next(&pods, first, NOW, &retry).next, API_NEXT_SYNC);
 }
 
 static void test_short_watches_grow(void **state)
@@ -504,6 +548,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_backoff_grows_and_starts_anew),
+        cmocka_unit_test(test_forbidden_is_slow_when_it_stays),
+        cmocka_unit_test(test_busy_between_pages),
         cmocka_unit_test(test_short_watches_grow),
         cmocka_unit_test(test_haste_is_once),
         cmocka_unit_test(test_internal_errors_in_a_row),
