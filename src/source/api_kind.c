@@ -221,6 +221,10 @@ void api_kind_failed(struct api_kind *kind, const struct api_outcome *outcome, c
     } else {
         api_say_recovered(kind);
     }
+    if (outcome->http == 429 && plan.next == API_NEXT_SYNC && !kind->row->optional) {
+        // Too much for one kind is too much for the others: the server counts users, not kinds (api-client.md 5.1).
+        source->busy_ms = now_ms + plan.wait_ms;
+    }
     if (plan.wait_ms) {
         api_kind_wait(kind, plan.next, plan.wait_ms);
         kind->unauthorized = outcome->http == 401;

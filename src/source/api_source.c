@@ -91,8 +91,10 @@ static void on_pump(void *arg)
         if (kind->phase != API_WANTS_SYNC && !again) {
             continue;
         }
-        if (kind->synced && source->synced && now_ms < source->hold_ms) {
-            loop_arm(source->pump_timer, source->hold_ms - now_ms);
+        uint64_t hold_ms =
+            kind->synced && source->synced && source->hold_ms > source->busy_ms ? source->hold_ms : source->busy_ms;
+        if (now_ms < hold_ms) {
+            loop_arm(source->pump_timer, hold_ms - now_ms);
             continue;
         }
         api_watch_stop(kind);

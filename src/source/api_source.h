@@ -220,6 +220,7 @@ struct api_source {
     bool started;
     struct api_retry start_retry;
     uint64_t hold_ms;  // kinds that have synced are not read before
+    uint64_t busy_ms;  // until then the server takes no list
     struct loop_timer *pump_timer;
     // The server's version, asked for once after each outage.
     struct api_ask version_ask;

@@ -263,6 +263,27 @@ static void test_configuration_is_checked(void **state)
     }
 }
 
+static bool one_kind_busy_hook(struct api_fixture *f, struct api_exchange *exchange, int kind, bool watch)
+{
+    if (kind == NAMESPACES && !watch && f->lists[NAMESPACES] == 1) {
+        api_exchange_reply(exchange, 429, "text/plain", "Retry-After: 1\r\n", "Too many requests.");
+        return true;
+    }
+    return false;
+}
+
+// A server counts users, not kinds: what it refuses for one kind is not tried with the next.
+static void test_busy_for_all_kinds(void **state)
+{
+    struct api_fixture *f = *state;
+    f->hook = one_kind_busy_hook;
+    api_start(f);
+    WAIT_FOR(f, f->lists[NAMESPACES] == 1);
+    api_run_ms(f, 500);
+    assert_int_equal(f->lists[NAMESPACES] + f->lists[POLICIES] + f->lists[NODES] + f->lists[PODS], 1);
+    WAIT_FOR(f, f->synced);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +296,7 @@ int main(void)
         API_TEST(test_freed_at_any_time),
         API_TEST(test_freed_by_its_owner_in_a_call),
         API_TEST(test_credential_plugin),
+        API_TEST(test_busy_for_all_kinds),
         API_TEST(test_configuration_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
