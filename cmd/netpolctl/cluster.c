@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct cluster {
     bool shown;
     bool synced;
     bool failed;
+    int signal;       // that ended it; 0: none
     bool throttled;   // the last failure was "too many requests": the server asks to come back, and the source does
     size_t findings;  // objects that could not be read, wholly or in part
     char problem[512];
@@ -150,6 +152,25 @@ static void on_timer(void *arg)
     }
 }
 
+// Ended by hand: what was started (a credential plugin) is ended, too.
+static void on_signal(int signo, void *arg)
+{
+    struct cluster *cluster = arg;
+    cluster->signal = signo;
+    loop_quit(cluster->loop, 1);
+}
+
+static int catch_signals(struct cluster *cluster, struct err *err)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        if (loop_on_signal(cluster->loop, signals[i], on_signal, cluster, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int explain_failure(const struct cluster *cluster, struct err *err)
 {
     if (cluster->failed) {
@@ -178,7 +199,7 @@ int cluster_read(struct api_config *config, const struct cluster_options *option
         .arg = &cluster, .changed = on_changed, .synced = on_synced, .report = on_report, .count = on_count};
     const struct api_options api = {.view = API_VIEW_ALL, .once = true, .object = on_object, .object_arg = &cluster};
     struct source *source = NULL;
-    if (loop_add_timer(loop, on_timer, &cluster, &cluster.timer, err) < 0 ||
+    if (catch_signals(&cluster, err) < 0 || loop_add_timer(loop, on_timer, &cluster, &cluster.timer, err) < 0 ||
         api_source_new(loop, TAKE(own), &api, state, &owner, &source, err) < 0) {
         return -1;
     }
@@ -192,6 +213,12 @@ int cluster_read(struct api_config *config, const struct cluster_options *option
     }
     source->ops->free(source);
     loop_remove_timer(cluster.timer);
+    if (cluster.signal) {
+        // As if it had not been caught: shells look at that.
+        loop_free(TAKE(loop));
+        (void)signal(cluster.signal, SIG_DFL);
+        (void)raise(cluster.signal);
+    }
     if (rc < 0) {
         return -1;
     }

@@ -55,9 +55,14 @@ static int open_spool(const struct new_file *file, int *ret, struct err *err)
     return 0;
 }
 
-// Where the file really is: a symbolic link stays one. A path that does not exist yet is as given.
+// Where the file really is: a symbolic link stays one, but not one that somebody else has put there for us to follow. A
+// path that does not exist yet is as given.
 static int resolve(const char *path, struct new_file *file, struct err *err)
 {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid != geteuid() && st.st_uid != 0) {
+        return err_set(err, ERR_DENIED, 0, "%s is a symbolic link of another user; name the file itself", path);
+    }
     file->path = realpath(path, NULL);
     if (!file->path && errno != ENOENT) {
         return errno == ENOMEM ? err_oom(err) : err_errno(err, "cannot write %s", path);
@@ -114,7 +119,12 @@ int new_file_check(const char *path, struct new_file *ret, int *ret_spool, struc
 int new_file_begin(struct new_file *file, struct err *err)
 {
     if (file->temporary) {
-        file->fd = mkostemp(file->temporary, O_CLOEXEC);
+        // Without a name until it is whole: nothing is left of it when we are killed.
+        file->fd = open(file->directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+        file->named = file->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL);
+        if (file->named) {
+            file->fd = mkostemp(file->temporary, O_CLOEXEC);
+        }
     } else if (is_stdout(file)) {
         file->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
     } else {
@@ -132,12 +142,31 @@ int new_file_write(struct new_file *file, const char *data, size_t len, struct e
     return write_all(file->fd, data, len) < 0 ? fail(file, "write", err) : 0;
 }
 
+// Gives the file its temporary name.
+static int give_name(struct new_file *file)
+{
+    char from[32];
+    (void)snprintf(from, sizeof(from), "/proc/self/fd/%d", file->fd);
+    size_t len = strlen(file->temporary) - strlen("XXXXXX");
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(file->temporary + len, sizeof("XXXXXX"), "%06u", ((unsigned)getpid() + i) % 1000000);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, file->temporary, AT_SYMLINK_FOLLOW) == 0) {
+            file->named = true;
+            return 0;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
+    }
+    return -1;
+}
+
 int new_file_commit(struct new_file *file, struct err *err)
 {
     if (!file->temporary) {
         return 0;
     }
-    if (fsync(file->fd) < 0 || rename(file->temporary, file->path) < 0) {
+    if (fsync(file->fd) < 0 || (!file->named && give_name(file) < 0) || rename(file->temporary, file->path) < 0) {
         return fail(file, "write", err);
     }
     free(TAKE(file->temporary));
@@ -150,7 +179,7 @@ void new_file_close(struct new_file *file)
 {
     if (file->open) {
         (void)close(file->fd);
-        if (file->temporary) {
+        if (file->temporary && file->named) {
             (void)unlink(file->temporary);
         }
     }

@@ -18,6 +18,7 @@ struct new_file {
     char *temporary;  // NULL: written in place (standard output, a device, a pipe)
     int fd;           // set by new_file_begin
     bool open;
+    bool named;  // the temporary file has its name
 };
 
 // path "-" is standard output. What cannot be written to shows here, not after hours of reading: *ret_spool is an empty

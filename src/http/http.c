@@ -61,6 +61,8 @@ int http_new(struct loop *loop, const char *user_agent, struct http **ret, struc
     if (check_tls_backend(err) < 0 || ignore_sigpipe(err) < 0) {
         return -1;
     }
+    // libcurl would write the keys of every connection to where it says.
+    (void)unsetenv("SSLKEYLOGFILE");
     CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
     if (rc != CURLE_OK) {
         return err_set(err, ERR_SYSTEM, (int)rc, "cannot start libcurl: %s", curl_easy_strerror(rc));

@@ -26,6 +26,20 @@ static bool is_too_large(const struct doc *doc, const char *message)
     return strncmp(message, "Too large resource version", strlen("Too large resource version")) == 0;
 }
 
+// What a server says ends in logs and on terminals: no control characters, the C1 ones of UTF-8 neither.
+static void clean(char *text)
+{
+    unsigned char before = 0;
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f || (before == 0xc2 && *p < 0xa0)) {
+            before = *p;
+            *p = before >= 0x80 ? 0xb7 : ' ';  // "·", whose first byte stands already
+        } else {
+            before = *p;
+        }
+    }
+}
+
 void api_status_of(const struct doc *doc, struct api_status *ret)
 {
     *ret = (struct api_status){.code = 0};
@@ -39,6 +53,8 @@ void api_status_of(const struct doc *doc, struct api_status *ret)
     }
     (void)snprintf(ret->reason, sizeof(ret->reason), "%s", text_of(doc, "reason"));
     (void)snprintf(ret->message, sizeof(ret->message), "%s", text_of(doc, "message"));
+    clean(ret->reason);
+    clean(ret->message);
     ret->too_large = is_too_large(doc, text_of(doc, "message"));
     ret->expired = ret->code == 410 || strcmp(ret->reason, "Expired") == 0 || strcmp(ret->reason, "Gone") == 0;
     if (after && after->type == DOC_NUMBER && after->integral && after->integer > 0) {
@@ -58,6 +74,7 @@ void api_status_read(const char *body, size_t len, struct api_status *ret)
         api_status_of(doc, ret);
     } else if (len) {
         (void)snprintf(ret->message, sizeof(ret->message), "%.*s", (int)strcspn(body, "\r\n"), body);
+        clean(ret->message);
     }
     arena_free(&arena);
 }

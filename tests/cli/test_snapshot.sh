@@ -176,7 +176,7 @@ class Denies(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         body = json.dumps({"kind": "Status", "code": 403, "reason": "Forbidden", "message":
-                           'pods is forbidden: User "jane" cannot list resource "pods" in API group "" at the cluster scope'}).encode()
+                           'pods is \x1b[31mforbidden\x9b:\n User "jane" cannot list resource "pods" in API group "" at the cluster scope'}).encode()
         self.send_response(403)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -226,6 +226,9 @@ expect 1 'nothing came for 1 s' explain --kubeconfig "$dir/config" --request-tim
 kubeconfig "http://127.0.0.1:$(sed -n 's/^denies //p' "$dir/silent")"
 expect 1 'User "jane" cannot list resource "pods".*ClusterRole of manifests/base/clusterrole.yaml' snapshot --kubeconfig "$dir/config" -o "$out/old"
 check "the old file still stays" test "$(cat "$out/old")" = old
+ctl snapshot -o "$out/old" 2>"$out/err"
+check "nothing of the server reaches the terminal but one line of text" \
+    test "$(wc -l <"$out/err")" -eq 1 -a "$(tr -d '\12\40-\176\302\267\342\200\246' <"$out/err" | wc -c)" -eq 0
 kubeconfig "http://127.0.0.1:$(sed -n 's/^twice //p' "$dir/silent")"
 ctl snapshot -o "$out/twice.yaml" 2>"$out/err"
 check "an object that is no JSON to read: exit 4, said once" test $? -eq 4 -a "$(grep -c 'x/twice' "$out/err")" -eq 1
@@ -236,6 +239,38 @@ kubeconfig "http://127.0.0.1:$(sed -n 's/^busy //p' "$dir/silent")"
 expect 1 'nothing came for 1 s.*429' snapshot --kubeconfig "$dir/config" --request-timeout 1s -o "$out/old"
 ctl snapshot -o "$out/busy.yaml" 2>"$out/err"
 check "a busy server is asked again" test $? -eq 4 -a "$(grep -c '^kind: Namespace$' "$out/busy.yaml")" -eq 1
+
+# Ended by hand while a credential plugin runs: the plugin ends, too, and the shell sees the signal.
+cat >"$dir/plugin" <<PLUGIN
+#!/bin/sh
+echo \$\$ >"$dir/plugin.pid"
+exec sleep 60
+PLUGIN
+chmod +x "$dir/plugin"
+cat >"$dir/exec-config" <<CONFIG
+{"current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+ "clusters":[{"name":"c","cluster":{"server":"https://127.0.0.1:1"}}],
+ "users":[{"name":"u","user":{"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"$dir/plugin","interactiveMode":"Never"}}}]}
+CONFIG
+"$build/netpolctl" snapshot --kubeconfig "$dir/exec-config" -o "$out/old" 2>"$out/err" &
+ctl=$!
+for _ in $(seq 100); do [ -s "$dir/plugin.pid" ] && break; sleep 0.05; done
+plugin=$(cat "$dir/plugin.pid")
+check "the plugin runs" kill -0 "$plugin"
+kill -TERM "$ctl"
+wait "$ctl"
+check "ended by the signal" test $? -eq 143
+for _ in $(seq 40); do kill -0 "$plugin" 2>/dev/null || break; sleep 0.05; done
+check "the plugin has ended" test ! -e "/proc/$plugin"
+
+# A link that another user has put where we write is not followed.
+if [ "$(id -u)" -eq 0 ]; then
+    echo precious >"$dir/precious"
+    ln -s "$dir/precious" "$out/link.yaml"
+    chown -h 65534 "$out/link.yaml"
+    expect 1 'link.yaml is a symbolic link of another user' snapshot --kubeconfig "$dir/config" -o "$out/link.yaml"
+    check "and what it names stays" test "$(cat "$dir/precious")" = precious
+fi
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]
