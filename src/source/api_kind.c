@@ -149,6 +149,7 @@ void api_kind_synced(struct api_kind *kind, char *version)
     kind->unset = false;
     kind->paged = false;
     kind->stale_asked = false;
+    kind->refresh_ms = 0;
     kind->absences = 0;
     source->syncing = NULL;
     api_plan_synced(&kind->retry);
@@ -190,6 +191,7 @@ void api_kind_failed(struct api_kind *kind, const struct api_outcome *outcome, c
 {
     struct api_source *source = kind->source;
     uint64_t now_ms = num_now_ms();
+    bool is_sync = outcome->act == API_ACT_LIST || outcome->act == API_ACT_INITIAL;
     struct api_plan plan = api_plan_next(kind->row, outcome, &source->timing, now_ms, &kind->retry, &source->random);
     if (plan.next == API_NEXT_PAGE) {
         // It still is this kind's turn, and what it has read waits with it.
@@ -212,6 +214,9 @@ void api_kind_failed(struct api_kind *kind, const struct api_outcome *outcome, c
     kind->paged = plan.paged;
     kind->stale_asked = kind->stale_asked || outcome->fault == API_FAULT_STALE;
     kind->settled = true;
+    bool refresh_failed = is_sync && plan.failed && plan.next == API_NEXT_SYNC && !plan.unset_version && kind->synced &&
+                          kind->version && !plan.lacks && !plan.terms && outcome->with_version &&
+                          strcmp(kind->why, "refresh") == 0;
     if (outcome->act == API_ACT_WATCH) {
         note_break(kind, &plan, now_ms);
         kind->why = plan.next == API_NEXT_SYNC ? plan.reason : kind->why;
@@ -225,11 +230,19 @@ void api_kind_failed(struct api_kind *kind, const struct api_outcome *outcome, c
         // Too much for one kind is too much for the others: the server counts users, not kinds (api-client.md 5.1).
         source->busy_ms = now_ms + plan.wait_ms;
     }
+    if (refresh_failed) {
+        // Nobody needed it: what is held is good, and goes on to be watched until the next try.
+        kind->refresh_ms = now_ms + (plan.wait_ms ? plan.wait_ms : source->timing.backoff_max_ms);
+        plan.next = API_NEXT_WATCH;
+        plan.wait_ms = 0;
+    }
     if (plan.wait_ms) {
         api_kind_wait(kind, plan.next, plan.wait_ms);
         kind->unauthorized = outcome->http == 401;
         kind->unreached = source->unreached && plan.next == API_NEXT_SYNC;
     } else {
+        // What goes on at once keeps its turn.
+        source->turn = (size_t)(kind - source->kinds);
         api_kind_go(kind, plan.next);
     }
     api_source_check_synced(source);

@@ -442,7 +442,10 @@ struct api_plan api_plan_next(const struct api_kind_row *row, const struct api_o
         retry->forbidden = 0;
     }
     struct api_plan result = next(&p);
-    if (outcome->act == API_ACT_INITIAL && outcome->http == 200 && !result.lacks && !result.terms) {
+    // Whatever the reason, pages may go where this does not. Not when nobody is there, or nobody is let in.
+    bool cut = outcome->http == 200 || (outcome->http >= 500 && !outcome->status.too_large) ||
+               (outcome->http == 0 && outcome->end == HTTP_TIMEOUT);
+    if (outcome->act == API_ACT_INITIAL && cut && !result.lacks && !result.terms) {
         retry->cuts++;
     }
     result.paged = result.next == API_NEXT_SYNC && retry->cuts >= INITIAL_CUTS;

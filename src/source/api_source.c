@@ -78,27 +78,62 @@ static bool is_unreached(const struct api_source *source)
     return waits && source->unreached;
 }
 
+// What may have no watch any more: its versions are those of another history. Not from within a transfer's callback.
+static void stop_forgotten(struct api_source *source)
+{
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        struct api_kind *kind = &source->kinds[i];
+        if (kind->phase == API_WATCHING && kind->relist && !kind->version) {
+            api_watch_stop(kind);
+            kind->phase = API_WANTS_SYNC;
+        }
+    }
+}
+
+// When the kind may be read: 0 now, else the time; UINT64_MAX: it does not want to be.
+static uint64_t due(const struct api_source *source, struct api_kind *kind, uint64_t now_ms)
+{
+    if (kind->phase == API_WATCHING && kind->refresh_ms) {
+        if (now_ms < kind->refresh_ms) {
+            return kind->refresh_ms;
+        }
+        kind->refresh_ms = 0;
+        kind->relist = true;
+        kind->why = "refresh";
+    }
+    if (kind->phase != API_WANTS_SYNC && !(kind->relist && (kind->phase == API_WATCHING || kind->phase == API_DONE))) {
+        return UINT64_MAX;
+    }
+    bool holds = kind->synced && source->synced && source->hold_ms > source->busy_ms;
+    uint64_t from_ms = holds ? source->hold_ms : source->busy_ms;
+    return now_ms < from_ms ? from_ms : 0;
+}
+
 static void on_pump(void *arg)
 {
     struct api_source *source = arg;
     uint64_t now_ms = num_now_ms();
-    if (is_unreached(source)) {
+    uint64_t next_ms = UINT64_MAX;
+    stop_forgotten(source);
+    if (is_unreached(source) || !source->started) {
         return;
     }
-    for (size_t i = 0; i < source->n_kinds && source->started && !source->syncing; i++) {
-        struct api_kind *kind = &source->kinds[i];
-        bool again = kind->relist && (kind->phase == API_WATCHING || kind->phase == API_DONE);
-        if (kind->phase != API_WANTS_SYNC && !again) {
-            continue;
+    // Each in its turn: one whose lists fail must not come before all others again and again.
+    size_t first = source->turn;
+    for (size_t i = 0; i < source->n_kinds && !source->syncing; i++) {
+        size_t index = (first + i) % source->n_kinds;
+        struct api_kind *kind = &source->kinds[index];
+        uint64_t ms = due(source, kind, now_ms);
+        if (ms == 0) {
+            source->turn = (index + 1) % source->n_kinds;
+            api_watch_stop(kind);
+            api_kind_sync(kind);
+        } else if (ms < next_ms) {
+            next_ms = ms;
         }
-        uint64_t hold_ms =
-            kind->synced && source->synced && source->hold_ms > source->busy_ms ? source->hold_ms : source->busy_ms;
-        if (now_ms < hold_ms) {
-            loop_arm(source->pump_timer, hold_ms - now_ms);
-            continue;
-        }
-        api_watch_stop(kind);
-        api_kind_sync(kind);
+    }
+    if (next_ms != UINT64_MAX && !source->syncing) {
+        loop_arm(source->pump_timer, next_ms - now_ms);
     }
 }
 

@@ -112,6 +112,7 @@ struct api_stream {
     bool answered;    // its head has come
     bool superseded;  // another one has taken its place
     bool frames;      // an event was seen
+    char *from;       // of a replacement: the version that was held when it took over; NULL: none
     unsigned asked_s;
     uint64_t started_ms;
     uint64_t last_ms;  // when it said something
@@ -137,17 +138,18 @@ struct api_kind {
     char *path;         // "/api/v1/pods"; NULL: not found yet
     bool shared;        // another row has objects of the same kind
     enum api_phase phase;
-    enum api_next next;  // WAITING: what then
-    bool relist;         // asked for by refresh, or the server went back: when it is this kind's turn
-    const char *why;     // of the next sync: "start", "expired" …
-    bool synced;         // read completely at least once
-    bool settled;        // optional: was looked for, whatever came of it
-    bool fresh;          // the next request opens a new connection
-    bool unset;          // the next sync asks for what is true now, whatever version is held
-    bool paged;          // the next sync does not try WatchList
-    bool unauthorized;   // WAITING since the credentials were refused
-    bool unreached;      // WAITING since no connection came about
-    bool stale_asked;    // a sync was older than what is held, and is asked for anew
+    enum api_next next;   // WAITING: what then
+    bool relist;          // asked for by refresh, or the server went back: when it is this kind's turn
+    const char *why;      // of the next sync: "start", "expired" …
+    uint64_t refresh_ms;  // when a refresh that failed is tried again; 0: none
+    bool synced;          // read completely at least once
+    bool settled;         // optional: was looked for, whatever came of it
+    bool fresh;           // the next request opens a new connection
+    bool unset;           // the next sync asks for what is true now, whatever version is held
+    bool paged;           // the next sync does not try WatchList
+    bool unauthorized;    // WAITING since the credentials were refused
+    bool unreached;       // WAITING since no connection came about
+    bool stale_asked;     // a sync was older than what is held, and is asked for anew
     enum api_presence presence;
     unsigned absences;     // optional: looks in a row that did not find it
     size_t version_index;  // of the row's versions, while LOOKING
@@ -204,6 +206,7 @@ struct api_source {
     struct api_kind *kinds;
     size_t n_kinds;
     struct api_kind *syncing;  // the one that is read now
+    size_t turn;               // index of the kind that is read next, if it wants to be
     struct api_random random;
     unsigned lacks;          // API_LACKS_…
     struct api_call *calls;  // all that are not idle

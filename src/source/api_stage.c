@@ -199,7 +199,7 @@ static int mark(struct api_kind *kind, const char *ns, const char *name, bool th
     if (kind->shared) {
         char key[KEY_MAX];
         size_t len = make_key(ns, name, key);
-        void *generation = (void *)(uintptr_t)(there ? kind->generation : 0);
+        void *generation = (void *)(uintptr_t)(there ? kind->generation : UINT32_MAX);
         return len && map_get(kind->held, key, len) && map_put(kind->held, key, len, generation, NULL) < 0
                    ? err_oom(err)
                    : 0;

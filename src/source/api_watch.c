@@ -23,7 +23,8 @@ static int on_error_event(struct api_kind *kind, const struct doc *status, struc
 
 static int advance(struct api_kind *kind, const char *version, struct err *err)
 {
-    if (!version || (kind->version && strcmp(version, kind->version) == 0)) {
+    // A kind whose version was taken away reads everything anew: what its old stream still says is of no use for that.
+    if (!version || !kind->version || strcmp(version, kind->version) == 0) {
         return 0;
     }
     char *copy = strdup(version);
@@ -33,6 +34,13 @@ static int advance(struct api_kind *kind, const char *version, struct err *err)
     free(kind->version);
     kind->version = copy;
     return 0;
+}
+
+// A replacement begins where the watch was when it was asked for; what the old one has said since comes again, and
+// would turn the state back.
+static bool is_replay(const struct api_stream *stream, const struct doc *object)
+{
+    return stream->from && api_version_compare(api_store_version(object), stream->from) < 0;
 }
 
 // All that there is has come.
@@ -92,6 +100,9 @@ static int apply(struct api_stream *stream, const struct doc *event, const struc
     if (refused && strcmp(type, "ERROR") != 0 && !api_store_version(object)) {
         *err = *refused;
         return -1;
+    }
+    if (is_replay(stream, object) && strcmp(type, "ERROR") != 0) {
+        return 0;
     }
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
         rc = refused ? 0 : api_store_put(kind, object, err);
@@ -185,6 +196,12 @@ static bool on_head(const struct http_head *head, void *arg)
     struct api_stream *other = &kind->streams[stream == &kind->streams[0]];
     if (other->call.state != API_CALL_IDLE) {
         // From now on this one counts; the other is ended from the timer.
+        free(stream->from);
+        stream->from = kind->version ? strdup(kind->version) : NULL;
+        if (kind->version && !stream->from) {
+            (void)err_oom(&kind->err);
+            return false;
+        }
         other->superseded = true;
         loop_arm(kind->quiet, 0);
     }
@@ -222,6 +239,8 @@ static void stop_stream(struct api_stream *stream)
 {
     api_call_cancel(&stream->call);
     object_stream_free(&stream->lines);
+    free(stream->from);
+    stream->from = NULL;
     stream->superseded = false;
     stream->answered = false;
 }
@@ -234,8 +253,13 @@ void api_watch_stop(struct api_kind *kind)
     arena_free(&kind->arena);
 }
 
-static void count_barren(struct api_kind *kind, const struct api_stream *stream)
+// Only watches that had their time say something by being silent: what cuts them early on the way does so for ever, and
+// must not cost a list each time.
+static void count_barren(struct api_kind *kind, const struct api_stream *stream, const struct api_outcome *outcome)
 {
+    if (stream->events == 0 && outcome->lived_ms < (uint64_t)stream->asked_s * 500) {
+        return;
+    }
     kind->barren = stream->events ? 0 : kind->barren + 1;
     if (kind->barren >= 2) {
         kind->barren = 0;
@@ -273,7 +297,7 @@ static void ended(struct api_stream *stream, const struct http_result *result)
     }
     api_watch_stop(kind);
     if (over && outcome.act == API_ACT_WATCH) {
-        count_barren(kind, stream);
+        count_barren(kind, stream, &outcome);
     }
     api_kind_failed(kind, &outcome, result);
 }
@@ -285,13 +309,30 @@ static void retire(struct api_stream *stream)
     stream->kind->current = stream == &stream->kind->streams[0];
 }
 
+// A replacement that was not taken has not shown that the silent one is dead: that one goes on, and in a while there is
+// another try. What the server has forgotten (410) it would not say on the old stream either.
+static bool is_spare(const struct api_stream *stream, const struct http_result *result)
+{
+    const struct api_kind *kind = stream->kind;
+    const struct api_stream *present = &kind->streams[kind->current];
+    return stream != present && present->call.state != API_CALL_IDLE && result->status != 410;
+}
+
 static void on_done(const struct http_result *result, void *arg)
 {
     struct api_stream *stream = arg;
+    struct api_kind *kind = stream->kind;
     if (stream->superseded) {
         retire(stream);
+    } else if (is_spare(stream, result)) {
+        if (result->status == 401) {
+            (void)api_call_refused(&stream->call);
+        }
+        stop_stream(stream);
+        err_clear(&kind->err);
+        kind->fault = API_FAULT_NONE;
+        loop_arm(kind->quiet, kind->source->timing.backoff_max_ms);
     } else {
-        // A replacement that fails has not found a better way: the one that it was to replace is given up too.
         ended(stream, result);
     }
 }
@@ -380,7 +421,7 @@ void api_watch_quiet(void *arg)
         give_up(kind, stream);
         return;
     }
-    if (!stream->initial && regular && other->call.state == API_CALL_IDLE) {
+    if (!stream->initial && regular && other->call.state == API_CALL_IDLE && kind->version && !kind->relist) {
         replace(kind);
     }
     loop_arm(kind->quiet, limit);
