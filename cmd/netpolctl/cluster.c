@@ -216,7 +216,8 @@ int cluster_read(struct api_config *config, const struct cluster_options *option
     if (cluster.signal) {
         // As if it had not been caught: shells look at that.
         loop_free(TAKE(loop));
-        (void)signal(cluster.signal, SIG_DFL);
+        const struct sigaction end = {.sa_handler = SIG_DFL};
+        (void)sigaction(cluster.signal, &end, NULL);
         (void)raise(cluster.signal);
     }
     if (rc < 0) {

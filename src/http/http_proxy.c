@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -140,11 +141,38 @@ static const char *proxy_of_environment(const char *url)
     return from_environment(strncasecmp(url, "https:", 6) == 0 ? secure : plain);
 }
 
+// Where the request really goes: "127.0.0.1:6443", "[::1]:6443", "localhost:6443". A proxy cannot reach that, and Go's
+// clients never ask one to.
+static bool is_loopback(const struct http_options *options)
+{
+    const char *at = options->connect_to;
+    if (at) {
+        at += strspn(at, ":");
+    } else {
+        at = strstr(options->url, "://");
+        at = at ? at + 3 : options->url;
+    }
+    bool bracket = *at == '[';
+    at += bracket;
+    char host[256];
+    size_t len = strcspn(at, bracket ? "]" : ":/?");
+    if (len >= sizeof(host)) {
+        return false;
+    }
+    memcpy(host, at, len);
+    host[len] = '\0';
+    struct in_addr v4;
+    struct in6_addr v6;
+    return strcasecmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+}
+
 int http_setup_proxy(void *easy, const struct http_options *options, struct err *err)
 {
-    const char *proxy = options->proxy                    ? options->proxy
-                        : options->proxy_from_environment ? proxy_of_environment(options->url)
-                                                          : NULL;
+    const char *proxy = options->proxy                                             ? options->proxy
+                        : options->proxy_from_environment && !is_loopback(options) ? proxy_of_environment(options->url)
+                                                                                   : NULL;
     if (!proxy) {
         return (int)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }

@@ -89,6 +89,8 @@ static CURLcode set_certificates(CURL *easy, const struct http_options *options)
         rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM") : rc;
         rc = rc == CURLE_OK ? set_pem(easy, CURLOPT_SSLKEY_BLOB, options->key_pem) : rc;
         rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM") : rc;
+        // libcurl 7.88 hands OpenSSL a callback that takes the length of this, whether it is there or not.
+        rc = rc == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "") : rc;
     }
     return rc;
 }

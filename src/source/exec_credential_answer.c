@@ -103,8 +103,9 @@ static int get_pem(const struct doc *status, const char *key, char **ret, struct
     if (!text) {
         return 0;
     }
-    if (!strstr(text, "-----BEGIN ") || strlen(text) > LIMIT_PEM) {
-        return err_set(err, ERR_INPUT, 0, "its status.%s does not hold PEM (\"-----BEGIN …\")", key);
+    const char *fault = strlen(text) > LIMIT_PEM ? "is too long" : pem_fault(text);
+    if (fault) {
+        return err_set(err, ERR_INPUT, 0, "its status.%s %s", key, fault);
     }
     *ret = strdup(text);
     return *ret ? 0 : err_oom(err);

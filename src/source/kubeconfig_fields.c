@@ -124,9 +124,10 @@ static int pem_data(const struct kubeconfig_place *place, const char *key, char 
         (void)err_set(err, ERR_INPUT, 0, "is not base64");
         return kubeconfig_at(place, key, err);
     }
-    if (len != strlen(pem) || !strstr(pem, "-----BEGIN ")) {
+    const char *fault = len == strlen(pem) ? pem_fault(pem) : "holds a NUL byte, and is no PEM";
+    if (fault) {
         explicit_bzero(pem, len);
-        (void)err_set(err, ERR_INPUT, 0, "does not hold PEM (\"-----BEGIN …\")");
+        (void)err_set(err, ERR_INPUT, 0, "%s", fault);
         return kubeconfig_at(place, key, err);
     }
     *ret = TAKE(pem);

@@ -85,14 +85,27 @@ int small_file_read(const char *path, size_t max, char **ret, struct err *err)
     return 0;
 }
 
+const char *pem_fault(const char *text)
+{
+    if (!strstr(text, "-----BEGIN ")) {
+        return "does not hold PEM (\"-----BEGIN …\")";
+    }
+    if (strstr(text, "BEGIN ENCRYPTED ") || strstr(text, ",ENCRYPTED") || strstr(text, ", ENCRYPTED")) {
+        return "is encrypted, and nobody is there to give the pass phrase; decrypt it (openssl pkey -in FILE -out "
+               "FILE)";
+    }
+    return NULL;
+}
+
 int small_file_pem(const char *path, char **ret, struct err *err)
 {
     CLEANUP(secret_free) char *text = NULL;
     if (small_file_read(path, LIMIT_PEM, &text, err) < 0) {
         return -1;
     }
-    if (!strstr(text, "-----BEGIN ")) {
-        return err_set(err, ERR_INPUT, 0, "%s does not hold PEM (\"-----BEGIN …\")", path);
+    const char *fault = pem_fault(text);
+    if (fault) {
+        return err_set(err, ERR_INPUT, 0, "%s %s", path, fault);
     }
     *ret = TAKE(text);
     return 0;

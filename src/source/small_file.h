@@ -19,6 +19,10 @@ NODISCARD int small_file_pem(const char *path, char **ret, struct err *err);
 NODISCARD int small_file_token(const char *path, char **ret, struct err *err);
 typedef int small_file_fn(const char *path, char **ret, struct err *err);
 
+// What makes text no certificate or key that we can use: NULL when nothing does. An encrypted one would be asked for
+// its pass phrase where nobody sits: libcurl 7.88 crashes, OpenSSL waits for a terminal.
+const char *pem_fault(const char *text);
+
 // Wipes and frees; NULL is accepted.
 void secret_free(char *text);
 CLEANUP_DEFINE(char, secret_free);

@@ -411,11 +411,16 @@ static void test_environment(void **state)
     struct proxy *proxy = f->arg;
     // As it is often written, without a scheme.
     assert_int_equal(setenv("HTTPS_PROXY", proxy_url(proxy, "user:secret@"), 1), 0);
-    const struct http_options asked = {.url = far(), .proxy_from_environment = true, .fresh = true};
+    const struct http_options asked = {
+        .url = far(), .connect_to = "::far.example:6443", .proxy_from_environment = true, .fresh = true};
     const struct http_call *call = http_fixture_get(f, asked);
     assert_string_equal(call->why, "");
     assert_int_equal(proxy->tunnels, 1);
     assert_string_equal(proxy->credentials, "Basic dXNlcjpzZWNyZXQ=");
+    // Not for what stands on this machine.
+    call = http_fixture_get(f, (struct http_options){.url = far(), .proxy_from_environment = true, .fresh = true});
+    assert_int_equal(call->result.outcome, HTTP_BROKEN);
+    assert_int_equal(proxy->tunnels, 1);
     // Not unless asked.
     call = http_fixture_get(f, (struct http_options){.fresh = true});
     assert_string_equal(call->why, "");
@@ -440,7 +445,7 @@ static void test_environment(void **state)
     proxy->socks = true;
     call = http_fixture_get(f, asked);
     assert_string_equal(call->why, "");
-    assert_string_equal(proxy->where, "localhost:6443");
+    assert_string_equal(proxy->where, "far.example:6443");
     assert_int_equal(proxy->tunnels, 3);
     assert_int_equal(unsetenv("ALL_PROXY"), 0);
 }

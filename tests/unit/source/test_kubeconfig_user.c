@@ -281,6 +281,35 @@ static void test_broken_files_keep_their_secrets(UNUSED void **state)
     }
 }
 
+// libcurl or OpenSSL would ask for the pass phrase, or crash.
+static void test_encrypted_keys_are_refused(UNUSED void **state)
+{
+    static const char *const keys[] = {
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n"
+        "-----END RSA PRIVATE KEY-----\n",
+    };
+    static const char *const users[] = {"client-certificate-data: " DATA_CERT ", client-key: secret.pem",
+                                        "client-certificate: secret.pem, client-key-data: " DATA_KEY};
+    for (size_t i = 0; i < ARRAY_SIZE(keys) * ARRAY_SIZE(users); i++) {
+        struct api_config *config = NULL;
+        struct err err = {0};
+        struct buf BUF_CLEANUP text = {0};
+        scratch_put("secret.pem", keys[i / ARRAY_SIZE(users)]);
+        buf_printf(&text, ONE(SERVER, "%s"), users[i % ARRAY_SIZE(users)]);
+        scratch_put("config", text.data);
+        assert_int_equal(kubeconfig_load(scratch_path("config"), NULL, &config, &err), -1);
+        assert_non_null(strstr(err.msg, "is encrypted"));
+        assert_non_null(strstr(err.msg, "openssl pkey"));
+    }
+    struct api_config *config = NULL;
+    struct err err = {0};
+    scratch_put("ca.pem", keys[1]);
+    scratch_put("config", ONE(SERVER ", certificate-authority: ca.pem", "token: t"));
+    assert_int_equal(kubeconfig_load(scratch_path("config"), NULL, &config, &err), -1);
+    assert_non_null(strstr(err.msg, "is encrypted"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +319,7 @@ int main(void)
         TEST(test_impersonation),
         TEST(test_plugin),
         TEST(test_fixed_credentials_win_over_a_plugin),
+        TEST(test_encrypted_keys_are_refused),
         TEST(test_errors),
         TEST(test_broken_files_keep_their_secrets),
     };
