@@ -315,7 +315,7 @@ static bool is_spare(const struct api_stream *stream, const struct http_result *
 {
     const struct api_kind *kind = stream->kind;
     const struct api_stream *present = &kind->streams[kind->current];
-    return stream != present && present->call.state != API_CALL_IDLE && result->status != 410;
+    return stream != present && !present->superseded && present->call.state != API_CALL_IDLE && result->status != 410;
 }
 
 static void on_done(const struct http_result *result, void *arg)

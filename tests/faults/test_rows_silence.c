@@ -77,6 +77,31 @@ static void row_replacement_refused(struct faults *f)
     assert_in_range(num_now_ms() - begin, 0, 1000);
 }
 
+// The replacement answers and says at once that its version is gone: that one counts by then, and the silent one is
+// over.
+static void row_replacement_expired(struct faults *f)
+{
+    f->lists_max = 2;
+    (void)sync_with_bookmarks(f);
+    f->world->bookmark_ms = 0;
+    size_t mark = world_mark(f->world);
+    (void)world_fault(
+        f->world, (struct world_fault){
+                      .name = "410-inside",
+                      .on = WORLD_WATCH,
+                      .kinds = PODS,
+                      .times = 1,
+                      .status = 200,
+                      .body = "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\","
+                              "\"message\":\"too old resource version: 1 (2)\"}}\n"});
+    UNTIL(f, world_count(f->world, WORLD_WATCH, PODS, mark) > 0);
+    (void)world_put(f->world, WORLD_PODS, "x/new ip:10.0.0.9");
+    uint64_t begin = num_now_ms();
+    UNTIL(f, state_pod(f->state, "x", "new"));
+    assert_in_range(num_now_ms() - begin, 0, 5000);
+    assert_int_equal(world_count(f->world, WORLD_READS, PODS, mark), 1);
+}
+
 // Another cluster answers while every watch is silent and the lists hang: there is no version to watch from.
 static void row_silent_and_another_cluster(struct faults *f)
 {
@@ -160,6 +185,7 @@ static void row_always_500(struct faults *f)
 }
 
 static const struct fault_row rows[] = {
+    ROW_AS_IS("08-replacement-expired", row_replacement_expired),
     ROW_AS_IS("08-replacement-replays", row_replacement_replays),
     ROW_AS_IS("08-replacement-refused", row_replacement_refused),
     ROW_AS_IS("10-cut-every-50s", row_cut_every_50s),
