@@ -93,7 +93,7 @@ struct http_options {
     const struct http_header *headers;  // further ones (Impersonate-User …); any number, n_headers of them
     size_t n_headers;
     const char *proxy;  // "http://…", "https://…", "socks5h://…"; NULL: none, whatever the environment says
-    bool proxy_from_environment;  // with proxy NULL: as *_proxy and NO_PROXY of the environment say
+    bool proxy_from_environment;  // with proxy NULL: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, like Go's clients
     enum http_version version;
     const char *ca_pem;    // certificates to trust; NULL: those of the system
     const char *cert_pem;  // client certificate and key, both or none

@@ -46,6 +46,11 @@ NODISCARD int http_setup(struct http_request *request, const struct http_options
 // The proxy of options: its address and its credentials apart, as libcurl would show them together in messages.
 // Returns a CURLcode, or -1 with err.
 NODISCARD int http_setup_proxy(void *easy, const struct http_options *options, struct err *err);
+// Whether a proxy of the environment is not for that server ("host:port", "[address]:port", the port may be missing):
+// it stands on this machine, or no_proxy excepts it. no_proxy, NULL for none: a list with commas of host names (with
+// what is below them; with a dot before, only what is below), addresses, blocks, any with ":port" but blocks, and "*"
+// (golang.org/x/net/http/httpproxy).
+bool http_goes_direct(const char *authority, unsigned default_port, const char *no_proxy);
 // libcurl makes and closes its sockets through these: the pool knows which it has. -1: no socket.
 NODISCARD int http_open_socket(struct http *http, int family, int type, int protocol);
 void http_close_socket(struct http *http, int fd);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -132,19 +131,21 @@ static const char *from_environment(const char *const *names)
     return NULL;
 }
 
-// As libcurl, which looks at NO_PROXY itself. HTTP_PROXY in capitals is not read: a web server sets it from a header of
-// its client.
-static const char *proxy_of_environment(const char *url)
+// The proxy of the environment, chosen as Go's clients do (golang.org/x/net/http/httpproxy), so that we go where
+// kubectl goes: capitals first, no ALL_PROXY, and the server that counts is the one that is connected to, whatever name
+// TLS is told. NULL: none.
+static const char *proxy_of_environment(const struct http_options *options)
 {
-    static const char *const secure[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL};
-    static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
-    return from_environment(strncasecmp(url, "https:", 6) == 0 ? secure : plain);
-}
-
-// Where the request really goes: "127.0.0.1:6443", "[::1]:6443", "localhost:6443". A proxy cannot reach that, and Go's
-// clients never ask one to.
-static bool is_loopback(const struct http_options *options)
-{
+    static const char *const secure[] = {"HTTPS_PROXY", "https_proxy", NULL};
+    static const char *const plain[] = {"HTTP_PROXY", "http_proxy", NULL};
+    static const char *const except[] = {"NO_PROXY", "no_proxy", NULL};
+    bool tls = strncasecmp(options->url, "https:", 6) == 0;
+    // A web server sets HTTP_PROXY from a header of its client.
+    bool cgi = getenv("REQUEST_METHOD") != NULL;
+    const char *proxy = from_environment(tls ? secure : plain + cgi);
+    if (!proxy) {
+        return NULL;
+    }
     const char *at = options->connect_to;
     if (at) {
         at += strspn(at, ":");
@@ -152,37 +153,25 @@ static bool is_loopback(const struct http_options *options)
         at = strstr(options->url, "://");
         at = at ? at + 3 : options->url;
     }
-    bool bracket = *at == '[';
-    at += bracket;
-    char host[256];
-    size_t len = strcspn(at, bracket ? "]" : ":/?");
-    if (len >= sizeof(host)) {
-        return false;
+    char authority[320];
+    size_t len = strcspn(at, "/?#");
+    if (len >= sizeof(authority)) {
+        return proxy;
     }
-    memcpy(host, at, len);
-    host[len] = '\0';
-    struct in_addr v4;
-    struct in6_addr v6;
-    return strcasecmp(host, "localhost") == 0 ||
-           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
-           (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+    memcpy(authority, at, len);
+    authority[len] = '\0';
+    return http_goes_direct(authority, tls ? 443 : 80, from_environment(except)) ? NULL : proxy;
 }
 
 int http_setup_proxy(void *easy, const struct http_options *options, struct err *err)
 {
-    const char *proxy = options->proxy                                             ? options->proxy
-                        : options->proxy_from_environment && !is_loopback(options) ? proxy_of_environment(options->url)
-                                                                                   : NULL;
-    if (!proxy) {
-        return (int)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    const char *proxy = options->proxy                    ? options->proxy
+                        : options->proxy_from_environment ? proxy_of_environment(options)
+                                                          : NULL;
+    // libcurl's own look at the environment has other rules than ours.
+    CURLcode rc = curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    if (rc == CURLE_OK && !proxy) {
+        rc = curl_easy_setopt(easy, CURLOPT_PROXY, "");
     }
-    if (options->proxy) {
-        // A proxy that was named is used for every server: NO_PROXY of the environment concerns that of the
-        // environment.
-        CURLcode rc = curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-        if (rc != CURLE_OK) {
-            return (int)rc;
-        }
-    }
-    return use_proxy(easy, proxy, err);
+    return rc != CURLE_OK || !proxy ? (int)rc : use_proxy(easy, proxy, err);
 }

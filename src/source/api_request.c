@@ -5,7 +5,11 @@
 
 #include "source/api_source.h"
 
-enum { STREAM_BROKE = 92 };  // libcurl: one stream of a shared connection ended, the others go on
+// libcurl's codes.
+enum {
+    OWN_CERTIFICATE = 58,  // the client's certificate or its key cannot be used
+    STREAM_BROKE = 92,     // one stream of a shared connection ended, the others go on
+};
 
 static void link_call(struct api_call *call)
 {
@@ -108,6 +112,9 @@ static void on_done(const struct http_result *result, void *arg)
     char peer[64];
     source->unreached = dead && !http_peer(call->request, peer, sizeof(peer));
     call->request = NULL;
+    if (result->outcome == HTTP_BROKEN && result->code == OWN_CERTIFICATE) {
+        credentials_unusable(source->credentials, call->generation);
+    }
     if (result->outcome == HTTP_BROKEN && !result->raced) {
         source->outage = true;
     } else if (result->status) {

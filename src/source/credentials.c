@@ -140,14 +140,14 @@ static int prepare_files(struct credentials *c, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         int rc = update(files[i].read, files[i].path, files[i].kept, first.kind != ERR_NONE ? NULL : &first);
         changed = changed || (rc > 0 && files[i].counts);
-        usable = usable && (!files[i].path || *files[i].kept);
+        usable = usable && (!files[i].path || *files[i].kept || (files[i].kept == &c->token && config->token));
     }
     c->generation += changed ? 1 : 0;
     c->values = (struct credential_values){
         .ca_pem = c->ca ? c->ca : config->ca_pem,
         .cert_pem = c->cert ? c->cert : config->cert_pem,
         .key_pem = c->key ? c->key : config->key_pem,
-        .token = config->token_file ? c->token : config->token,
+        .token = c->token ? c->token : config->token,
         .username = config->username,
         .password = config->password,
     };
@@ -172,7 +172,7 @@ static int64_t now_s(void)
 
 static bool is_good(const struct credentials *c)
 {
-    return c->got && !c->refused && (!c->got->expires || now_s() < c->got->expiry_s);
+    return c->got && !c->refused && (!c->got->expires || c->got->over || now_s() < c->got->expiry_s);
 }
 
 static bool same(const char *a, const char *b)
@@ -210,6 +210,19 @@ static void strike(struct credentials *c, const struct err *why)
     }
 }
 
+// As kubectl, we let the server judge what had expired when it was given; a clock that is wrong is more likely than a
+// plugin that keeps the old. There is another try for a newer one meanwhile.
+static void tell_over(struct credentials *c)
+{
+    struct err why = {0};
+    (void)err_set(&why, ERR_INPUT, 0,
+                  "what the credential plugin \"%.128s\" gives has expired already: is the clock right? It is used "
+                  "until the server refuses it",
+                  c->config->exec->command);
+    (void)err_at_object(&why, "%s", c->config->exec->where);
+    tell_err(c, &c->told_plugin, "credential-plugin-expired", &why);
+}
+
 static void on_done(struct exec_credential *credential, const struct err *err, const char *said, void *arg)
 {
     struct credentials *c = arg;
@@ -217,9 +230,14 @@ static void on_done(struct exec_credential *credential, const struct err *err, c
         exec_credential_free(c->fresh);
         c->fresh = credential;
         c->ended_ms = num_now_ms();
-        // What was refused before proves itself first.
-        c->strikes = c->refused ? c->strikes : 0;
-        tell_err(c, &c->told_plugin, "", NULL);
+        if (credential->over) {
+            c->strikes++;
+            tell_over(c);
+        } else {
+            // What was refused before proves itself first.
+            c->strikes = c->refused ? c->strikes : 0;
+            tell_err(c, &c->told_plugin, "", NULL);
+        }
         tell(c, &c->told_said, "credential-plugin-said", "text", said);
     } else {
         strike(c, err);
@@ -291,9 +309,9 @@ unsigned credentials_generation(const struct credentials *credentials)
     return credentials->generation;
 }
 
-void credentials_refused(struct credentials *credentials, unsigned generation)
+// What is in use is good for nothing; why is for those who ask before the plugin may run again.
+static void give_up(struct credentials *c, unsigned generation, const struct err *why)
 {
-    struct credentials *c = credentials;
     if (!c->got || c->refused || generation != c->generation) {
         return;
     }
@@ -306,8 +324,29 @@ void credentials_refused(struct credentials *credentials, unsigned generation)
         return;
     }
     c->strikes++;
-    (void)err_set(&c->why, ERR_DENIED, 401,
-                  "the server refused what the credential plugin \"%.128s\" gave; it is run again",
-                  c->config->exec->command);
+    c->why = *why;
     (void)err_at_object(&c->why, "%s", c->config->exec->where);
+}
+
+void credentials_refused(struct credentials *credentials, unsigned generation)
+{
+    struct err why = {0};
+    if (credentials->config->exec) {
+        (void)err_set(&why, ERR_DENIED, 401,
+                      "the server refused what the credential plugin \"%.128s\" gave; it is run again",
+                      credentials->config->exec->command);
+        give_up(credentials, generation, &why);
+    }
+}
+
+void credentials_unusable(struct credentials *credentials, unsigned generation)
+{
+    struct err why = {0};
+    if (credentials->config->exec) {
+        (void)err_set(&why, ERR_INPUT, 0,
+                      "the certificate and the key that the credential plugin \"%.128s\" gave cannot be used; it is "
+                      "run again",
+                      credentials->config->exec->command);
+        give_up(credentials, generation, &why);
+    }
 }

@@ -38,7 +38,7 @@ struct credentials_owner {
 // Times of plugins; tests shorten them.
 struct credentials_timing {
     unsigned run_ms;    // a plugin that runs longer is killed
-    unsigned again_ms;  // after a run that failed, or gave what was refused at once; doubled each time
+    unsigned again_ms;  // after a run that failed, or gave what was refused at once or had expired; doubled each time
     unsigned again_max_ms;
     unsigned proven_ms;  // what serves longer than that was good: a refusal then has the plugin run at once
     unsigned early_s;    // before its end, what a plugin gave is replaced; half of its life at most
@@ -68,3 +68,5 @@ unsigned credentials_generation(const struct credentials *credentials);
 // The server refused (401) what had this generation: what a plugin gave is dropped, so that the next prepare runs it
 // again. Nothing happens when the values are newer already.
 void credentials_refused(struct credentials *credentials, unsigned generation);
+// The same for a certificate or a key that cannot be sent, which the server never sees.
+void credentials_unusable(struct credentials *credentials, unsigned generation);

@@ -149,17 +149,6 @@ static void on_output(UNUSED int fd, UNUSED unsigned events, void *arg)
     }
 }
 
-static void check_expiry(struct exec_credential **credential, struct err *err)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    if ((*credential)->expires && (*credential)->expiry_s <= now.tv_sec) {
-        (void)err_set(err, ERR_INPUT, 0, "its credential expired %lld s ago: is the clock right?",
-                      (long long)(now.tv_sec - (*credential)->expiry_s));
-        exec_credential_free(TAKE(*credential));
-    }
-}
-
 // How the process ended, as an error; 0 when it succeeded.
 static int check_status(const struct exec_run *run, int status, struct err *err)
 {
@@ -192,7 +181,7 @@ static void finish(struct exec_run *run, int status)
     } else {
         int rc = check_status(run, status, &err);
         if (rc == 0 && exec_credential_parse(run->out.data, run->out.len, exec->version, &credential, &err) == 0) {
-            check_expiry(&credential, &err);
+            credential->over = credential->expires && credential->expiry_s <= time(NULL);
         }
         (void)(err.kind != ERR_NONE &&
                err_wrap(&err, "the credential plugin \"%.128s\"%s", command_of(run), rc < 0 ? "" : " is of no use"));

@@ -15,6 +15,7 @@ struct exec_credential {
     char *key_pem;
     bool expires;
     int64_t expiry_s;  // UTC, seconds since 1970
+    bool over;         // by our clock it had expired when it was given; the server's may say otherwise
 };
 void exec_credential_free(struct exec_credential *credential);  // wipes it
 CLEANUP_DEFINE(struct exec_credential, exec_credential_free);
@@ -52,6 +53,7 @@ NODISCARD int exec_credential_environment(const struct api_config *config, const
 NODISCARD int exec_credential_find(const struct api_exec *exec, char **ret, struct err *err);
 
 // ---- exec_credential_said.c
-// Appends the end of what a plugin wrote to stderr, on one line. Words that stand in its output, in the environment of
-// the kubeconfig or behind an option named after a secret are left out: a plugin that traces itself shows them.
+// Appends the end of what a plugin wrote to stderr, on one line. Words are left out that stand in its output, in the
+// environment of the kubeconfig, in a variable of ours or behind an option or another name that is that of a secret: a
+// plugin that traces itself shows them.
 void exec_credential_said(const char *said, const char *printed, const struct api_exec *exec, struct buf *out);

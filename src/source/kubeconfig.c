@@ -104,17 +104,22 @@ static void drop_quoted(struct err *err)
 
 static int add_file(struct kubeconfig_files *files, const char *path, struct err *err)
 {
+    enum { PIPE_MS = 5000 };
+    static const char mark[] = "\xEF\xBB\xBF";  // of UTF-8: some editors write it
     CLEANUP(secret_free) char *text = NULL;
-    if (small_file_read(path, LIMIT_KUBECONFIG, &text, err) < 0) {
+    int rc = files->explicit ? small_file_read_pipe(path, LIMIT_KUBECONFIG, PIPE_MS, &text, err)
+                             : small_file_read(path, LIMIT_KUBECONFIG, &text, err);
+    if (rc < 0) {
         return -1;
     }
+    const char *start = text + (strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0);
     CLEANUP(free) char *copy = strdup(path);
     if (!copy || vec_push(&files->list, (struct kubeconfig_one){.path = copy}) < 0) {
         return err_oom(err);
     }
     (void)TAKE(copy);
     struct kubeconfig_one *one = &files->list.v[files->list.n - 1];
-    if (yaml_parse(text, strlen(text), &one->arena, take_document, NULL, one, err) < 0) {
+    if (yaml_parse(start, strlen(start), &one->arena, take_document, NULL, one, err) < 0) {
         drop_quoted(err);
         if (err && strncmp(err->object, "line ", 5) == 0) {
             (void)snprintf(err->object, sizeof(err->object), "%s:%d", path, err->num);
@@ -144,13 +149,16 @@ static int find_in_list(const struct kubeconfig_place *root, const char *list_ke
             continue;
         }
         const struct doc *map = doc_get(entry, inner);
+        bool nothing = !map || map->type == DOC_NULL;
         struct kubeconfig_place place = {.map = map ? map : entry, .file = root->file};
         (void)snprintf(place.path, sizeof(place.path), "%s[%zu].%s", list_key, i, inner);
         if (found.map) {
             (void)err_set(err, ERR_INPUT, 0, "is a second entry \"%s\", after that of line %u", name, found.map->line);
-        } else if (!map || map->type != DOC_MAP) {
+        } else if (nothing ? strcmp(inner, "user") != 0 : map->type != DOC_MAP) {
             (void)err_set(err, ERR_INPUT, 0, "is missing or no map");
         } else {
+            // A user of whom nothing is said is anonymous, as in kubectl; the name is a text, which has no fields.
+            place.map = map ? map : entry_name;
             found = place;
             continue;
         }

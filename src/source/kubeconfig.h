@@ -16,7 +16,7 @@ struct api_config {
     bool insecure;  // insecure-skip-tls-verify
     char *tls_server_name;
     char *token;       // NULL none
-    char *token_file;  // re-read before each request; wins over token
+    char *token_file;  // re-read before each request; wins over token as soon as it holds one
     char *cert_pem;    // client certificate and key; each as PEM or as file, both or none
     char *key_pem;
     char *cert_file;  // re-read before each request when set
@@ -58,9 +58,10 @@ CLEANUP_DEFINE(struct api_config, api_config_free);
 
 // path NULL: all files that $KUBECONFIG lists, merged as kubectl merges them (first file wins per entry, whole
 // entries), else ~/.kube/config; missing ones of the list are skipped, any other failure is an error. A path given is
-// read alone. context NULL: current-context. Relative file names are resolved against the directory of the file that
-// holds them; every file named must be readable. What is not supported (auth-provider, …) is an error that names
-// file:line, the field and what to use instead. ERR_NOT_FOUND when no path was given and there is no such file.
+// read alone, and may be a pipe, which is waited for, some seconds. context NULL: current-context. Relative file names
+// are resolved against the directory of the file that holds them; every file named must be readable. What is not
+// supported (auth-provider, …) is an error that names file:line, the field and what to use instead. ERR_NOT_FOUND when
+// no path was given and there is no such file.
 NODISCARD int kubeconfig_load(const char *path, const char *context, struct api_config **ret, struct err *err);
 // The service account of a pod: CA and token of the projected volume must be there. ERR_NOT_FOUND when
 // KUBERNETES_SERVICE_HOST/_PORT are not both set.

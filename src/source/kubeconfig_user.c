@@ -190,12 +190,26 @@ static int check_methods(const struct kubeconfig_place *place, struct api_config
     return 0;
 }
 
+// Beside a token the file may be missing: the token is what there is without it, as in client-go.
+static int read_token(const struct kubeconfig_place *place, struct api_config *config, struct err *err)
+{
+    const char *path = NULL;
+    if (kubeconfig_copy(place, "token", &config->token, err) < 0) {
+        return -1;
+    }
+    if (!config->token) {
+        return kubeconfig_file(place, "tokenFile", small_file_token, &config->token_file, err);
+    }
+    if (kubeconfig_string(place, "tokenFile", &path, err) < 0) {
+        return -1;
+    }
+    return path ? kubeconfig_resolve(place, path, &config->token_file, err) : 0;
+}
+
 int kubeconfig_user(const struct kubeconfig_place *place, struct api_config *config, struct err *err)
 {
     if (refuse_provider(place, err) < 0 || kubeconfig_exec(place, &config->exec, err) < 0 ||
-        kubeconfig_file(place, "tokenFile", small_file_token, &config->token_file, err) < 0 ||
-        kubeconfig_copy(place, "token", &config->token, err) < 0 ||
-        kubeconfig_copy(place, "username", &config->username, err) < 0 ||
+        read_token(place, config, err) < 0 || kubeconfig_copy(place, "username", &config->username, err) < 0 ||
         kubeconfig_copy(place, "password", &config->password, err) < 0 ||
         kubeconfig_pem(place, "client-certificate-data", "client-certificate", &config->cert_pem, &config->cert_file,
                        err) < 0 ||

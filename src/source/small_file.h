@@ -11,6 +11,9 @@
 // The whole file, NUL-terminated; refused above max bytes (ERR_LIMIT), when it holds a NUL byte (ERR_INPUT) or cannot
 // be read (ERR_SYSTEM; ERR_NOT_FOUND when it is not there). The caller frees it, with secret_free if it is one.
 NODISCARD int small_file_read(const char *path, size_t max, char **ret, struct err *err);
+// The same, and a pipe is read as well ("--kubeconfig <(…)"), to its end: what waits for its writer is the caller, for
+// wait_ms at most, which is not 0 (else ERR_INPUT). It can be read once.
+NODISCARD int small_file_read_pipe(const char *path, size_t max, unsigned wait_ms, char **ret, struct err *err);
 
 // A file of at most LIMIT_PEM bytes that holds PEM ("-----BEGIN …"); else as small_file_read.
 NODISCARD int small_file_pem(const char *path, char **ret, struct err *err);

@@ -227,8 +227,9 @@ void api_start(struct api_fixture *f)
     struct api_config *config = calloc(1, sizeof(*config));
     assert_non_null(config);
     struct buf url = {0};
-    buf_printf(&url, "http://127.0.0.1:%u", api_server_port(f->server));
+    buf_printf(&url, "%s://127.0.0.1:%u", f->authority ? "https" : "http", api_server_port(f->server));
     config->server = buf_take(&url);
+    config->ca_pem = f->authority ? strdup(api_authority_pem(f->authority)) : NULL;
     if (f->plugin) {
         struct api_exec *exec = calloc(1, sizeof(*exec));
         assert_non_null(exec);

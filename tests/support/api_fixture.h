@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 #include "source/api_source.h"
+#include "support/api_certs.h"
 #include "support/api_server.h"
 
 enum { NAMESPACES, POLICIES, NODES, PODS, API_KINDS };
@@ -21,7 +22,8 @@ struct api_fixture {
     struct source *source;
     struct err err;
     char token_file[64];
-    const char *plugin;  // that gives the token in place of the file; NULL: none
+    const char *plugin;                     // that gives the token in place of the file; NULL: none
+    const struct api_authority *authority;  // of the server, which speaks TLS; NULL: it does not
     // For api_start: short times, and what a test changes of them.
     struct api_timing timing;
     struct api_options options;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "http/http_easy.h"
 #include "support/http_fixture.h"
 
 enum { PROXY_PEERS = 16 };
@@ -218,7 +219,7 @@ static int setup(void **state)
     proxy->target = api_server_port(f->server);
     proxy->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
-                                        "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
+                                        "ALL_PROXY",  "no_proxy",    "NO_PROXY",    "HTTP_PROXY"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         (void)unsetenv(names[i]);
     }
@@ -425,34 +426,123 @@ static void test_environment(void **state)
     call = http_fixture_get(f, (struct http_options){.fresh = true});
     assert_string_equal(call->why, "");
     assert_int_equal(proxy->tunnels, 1);
-    // Exceptions, which concern the environment's proxy only.
-    assert_int_equal(setenv("NO_PROXY", "127.0.0.0/8,localhost", 1), 0);
-    call = http_fixture_get(f, (struct http_options){.proxy_from_environment = true, .fresh = true});
-    assert_string_equal(call->why, "");
+    // Exceptions, which concern the environment's proxy only: where the connection goes counts, not the name for TLS.
+    assert_int_equal(setenv("NO_PROXY", "10.0.0.0/8, .example:6443", 1), 0);
+    call = http_fixture_get(f, asked);
+    assert_int_equal(call->result.outcome, HTTP_BROKEN);
     assert_int_equal(proxy->tunnels, 1);
+    assert_int_equal(setenv("NO_PROXY", "localhost", 1), 0);
+    call = http_fixture_get(f, asked);
+    assert_string_equal(call->why, "");
+    assert_int_equal(proxy->tunnels, 2);
     call =
         http_fixture_get(f, (struct http_options){.url = far(), .proxy = proxy_url(proxy, "http://"), .fresh = true});
     assert_string_equal(call->why, "");
-    assert_int_equal(proxy->tunnels, 2);
+    assert_int_equal(proxy->tunnels, 3);
     assert_int_equal(unsetenv("NO_PROXY"), 0);
-    // The small letters go first.
+    // The capitals go first.
     assert_int_equal(setenv("https_proxy", "http://127.0.0.1:1", 1), 0);
+    call = http_fixture_get(f, asked);
+    assert_string_equal(call->why, "");
+    assert_int_equal(proxy->tunnels, 4);
+    assert_int_equal(unsetenv("HTTPS_PROXY"), 0);
     call = http_fixture_get(f, asked);
     assert_int_equal(call->result.outcome, HTTP_BROKEN);
     assert_int_equal(unsetenv("https_proxy"), 0);
-    assert_int_equal(unsetenv("HTTPS_PROXY"), 0);
-    assert_int_equal(setenv("ALL_PROXY", proxy_url(proxy, "socks5://"), 1), 0);
-    proxy->socks = true;
+    // kubectl knows no such variable.
+    assert_int_equal(setenv("ALL_PROXY", proxy_url(proxy, "http://"), 1), 0);
+    assert_int_equal(setenv("all_proxy", proxy_url(proxy, "http://"), 1), 0);
     call = http_fixture_get(f, asked);
-    assert_string_equal(call->why, "");
-    assert_string_equal(proxy->where, "far.example:6443");
-    assert_int_equal(proxy->tunnels, 3);
+    assert_int_equal(call->result.outcome, HTTP_BROKEN);
+    assert_int_equal(proxy->tunnels, 4);
     assert_int_equal(unsetenv("ALL_PROXY"), 0);
+    assert_int_equal(unsetenv("all_proxy"), 0);
+}
+
+static void test_exceptions(UNUSED void **state)
+{
+    static const struct {
+        const char *server;
+        const char *no_proxy;
+        bool direct;
+    } cases[] = {
+        // What stands on this machine.
+        {"localhost", NULL, true},
+        {"LocalHost:6443", "", true},
+        {"127.0.0.1:6443", NULL, true},
+        {"127.255.3.4", NULL, true},
+        {"[::1]:6443", NULL, true},
+        {"[::ffff:127.0.0.1]:6443", NULL, true},
+        {"localhost.example", NULL, false},
+        {"128.0.0.1", NULL, false},
+        {"127.0.0.1.example", NULL, false},
+        {"[::2]:6443", NULL, false},
+        {"api.example:6443", NULL, false},
+        {"api.example:6443", "", false},
+        // Everything.
+        {"api.example", "*", true},
+        {"10.0.0.1", "x, * ,y", true},
+        {"api.example", "**", false},
+        // Names.
+        {"api.example.com:6443", "example.com", true},
+        {"example.com", "example.com", true},
+        {"API.Example.COM", " eXample.com\t", true},
+        {"myexample.com", "example.com", false},
+        {"api.example.com", ".example.com", true},
+        {"example.com", ".example.com", false},
+        {"api.example.com", "*.example.com", true},
+        {"example.com", "*.example.com", false},
+        {"api.example.com", "api.example.com.", false},
+        {"api.example.com", "example.com.org,,example", false},
+        {"api.example.com", "com", true},
+        {"api.example.com:6443", "example.com:6443", true},
+        {"api.example.com:6443", "example.com:443", false},
+        {"api.example.com", "example.com:443", true},
+        {"api.example.com:6443", "example.com:", true},
+        {"api.example.com:6443", "example.com:https", false},
+        {"api.example.com:6443", "example.com:0", false},
+        {"api.example.com:6443", ":6443", false},
+        {"api.example.com:6443", "https://api.example.com:6443", false},
+        // Addresses.
+        {"10.0.0.1:6443", "10.0.0.1", true},
+        {"10.0.0.1:6443", "10.0.0.1:6443", true},
+        {"10.0.0.1:6443", "10.0.0.1:443", false},
+        {"10.0.0.11", "10.0.0.1", false},
+        {"10.0.0.1", "0.0.1", true},
+        {"[fd00::1]:6443", "fd00:0::1", true},
+        {"[fd00::1]:6443", "[fd00::1]:6443", true},
+        {"[fd00::1]:6443", "[fd00::1]:1", false},
+        {"[fd00::1]:6443", "[fd00::1", false},
+        {"[::ffff:10.0.0.1]:6443", "10.0.0.1", true},
+        // Blocks.
+        {"10.1.2.3:6443", "10.0.0.0/8", true},
+        {"11.1.2.3:6443", "10.0.0.0/8", false},
+        {"10.1.2.3", "10.1.2.0/23", true},
+        {"10.1.4.3", "10.1.2.0/23", false},
+        {"10.1.2.3", "10.1.2.3/32", true},
+        {"10.1.2.3", "0.0.0.0/0", true},
+        {"10.1.2.3", "10.0.0.0/33", false},
+        {"10.1.2.3", "10.0.0.0/", false},
+        {"10.1.2.3", "10.0.0.0/8:6443", false},
+        {"[fd00:1::1]:6443", "fd00::/8", true},
+        {"[fe00:1::1]:6443", "fd00::/8", false},
+        {"[fd00:1::1]:6443", "::/0", true},
+        {"10.1.2.3", "::/0", false},
+        {"[fd00::1]", "0.0.0.0/0", false},
+        {"api.example", "0.0.0.0/0,::/0", false},
+        {"api.example", ",, ,10.0.0.1, example ,", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        if (http_goes_direct(cases[i].server, 443, cases[i].no_proxy) != cases[i].direct) {
+            fail_msg("%s, NO_PROXY=%s", cases[i].server, cases[i].no_proxy ? cases[i].no_proxy : "(none)");
+        }
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exceptions),
         cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect_with_http2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_credentials_for_connect, setup, teardown),

@@ -238,6 +238,62 @@ static void test_credential_plugin(void **state)
     (void)unlink(plugin);
 }
 
+// A plugin that gives what stands in the token file, which is a certificate and its key, and says that it was run.
+static void write_pair(struct api_fixture *f, const char *cert, const char *key)
+{
+    struct buf BUF_CLEANUP answer = {0};
+    buf_puts(&answer, "{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{"
+                      "\"clientCertificateData\":");
+    buf_json_string(&answer, cert);
+    buf_puts(&answer, ",\"clientKeyData\":");
+    buf_json_string(&answer, key);
+    buf_puts(&answer, "}}");
+    api_write_token(f, answer.data);
+}
+
+// A pair that libcurl cannot use never reaches the server, which could refuse it: the plugin is run again all the same.
+static void test_plugin_with_a_broken_pair(void **state)
+{
+    struct api_fixture *f = *state;
+    char plugin[] = "/tmp/test_api_plugin.XXXXXX";
+    struct api_authority *authority = api_authority_new("test authority");
+    struct api_cert server = api_authority_server(authority);
+    struct api_cert client = api_authority_client(authority, "me", NULL);
+    struct api_cert other = api_authority_client(authority, "other", NULL);
+    assert_int_equal(api_server_tls(f->server, server.cert, server.key, api_authority_pem(authority), &f->err), 0);
+    // The key of another one.
+    write_pair(f, client.cert, other.key);
+    int fd = mkstemp(plugin);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0700), 0);
+    FILE *file = fdopen(fd, "w");
+    assert_non_null(file);
+    (void)fprintf(file, "#!/bin/sh\necho run >>%s.runs\ncat %s\n", f->token_file, f->token_file);
+    assert_int_equal(fclose(file), 0);
+    f->plugin = plugin;
+    f->authority = authority;
+    api_start(f);
+    WAIT_FOR(f, f->reports.len && runs_of_plugin(f) == 1);
+    api_run_ms(f, 300);
+    assert_false(f->synced);
+    // Not in a hot loop.
+    assert_in_range(runs_of_plugin(f), 1, 2);
+    write_pair(f, client.cert, client.key);
+    WAIT_FOR(f, f->synced);
+    assert_in_range(runs_of_plugin(f), 2, 4);
+    char runs[128];
+    (void)snprintf(runs, sizeof(runs), "%s.runs", f->token_file);
+    (void)unlink(runs);
+    (void)unlink(plugin);
+    api_cert_free(&server);
+    api_cert_free(&client);
+    api_cert_free(&other);
+    f->source->ops->free(f->source);
+    f->source = NULL;
+    f->authority = NULL;
+    api_authority_free(authority);
+}
+
 static void test_configuration_is_checked(void **state)
 {
     static const struct {
@@ -296,6 +352,7 @@ int main(void)
         API_TEST(test_freed_at_any_time),
         API_TEST(test_freed_by_its_owner_in_a_call),
         API_TEST(test_credential_plugin),
+        API_TEST(test_plugin_with_a_broken_pair),
         API_TEST(test_busy_for_all_kinds),
         API_TEST(test_configuration_is_checked),
     };

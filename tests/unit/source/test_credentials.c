@@ -206,6 +206,33 @@ static void test_spoilt_files(UNUSED void **state)
     assert_string_equal(credentials_values(w.credentials)->ca_pem, PEM_CA);
     assert_int_equal(w.reports, reports + 1);
     assert_non_null(strstr(w.heard.data, "credentials-unreadable error=\""));
+    // Encrypted, of which libcurl or OpenSSL would ask the pass phrase: where it stands, and what to do.
+    scratch_put("ca.crt", PEM_CA "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n");
+    expect(&w, big, 2);
+    assert_string_equal(credentials_values(w.credentials)->ca_pem, PEM_CA);
+    assert_int_equal(w.reports, reports + 2);
+    assert_non_null(strstr(w.heard.data, "/ca.crt is encrypted"));
+    assert_non_null(strstr(w.heard.data, "openssl pkey -in"));
+    end(&w);
+}
+
+// As client-go: a token beside a file serves as long as there is none in the file.
+static void test_token_until_its_file_is_there(UNUSED void **state)
+{
+    struct world w = {0};
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s", scratch_path("token"));
+    const struct api_config config = {.token_file = path, .token = (char *)(uintptr_t) "inline"};
+    begin(&w, &config);
+    expect(&w, "inline", 0);
+    scratch_put("token", " \n");
+    expect(&w, "inline", 0);
+    assert_int_equal(w.reports, 2);
+    scratch_put("token", "from-file");
+    expect(&w, "from-file", 1);
+    assert_int_equal(unlink(path), 0);
+    expect(&w, "from-file", 1);
+    assert_int_equal(w.reports, 3);
     end(&w);
 }
 
@@ -273,6 +300,7 @@ int main(void)
         TEST(test_what_stands_in_the_configuration),
         TEST(test_files_are_followed),
         TEST(test_spoilt_files),
+        TEST(test_token_until_its_file_is_there),
         TEST(test_rotation_of_a_projected_volume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

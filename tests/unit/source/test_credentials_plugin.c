@@ -172,14 +172,43 @@ static void test_expired_is_not_used(UNUSED void **state)
     plugin_end(&w);
 }
 
+// Our clock may be the wrong one: what had expired is used until the server refuses it, and asked for anew ever more
+// seldom.
 static void test_given_expired(UNUSED void **state)
 {
     struct plugin_world w = {0};
-    scratch_put_program("plugin",
-                        SCRIPT SAYS("{\"token\":\"" SECRET "\",\"expirationTimestamp\":\"2020-01-01T00:00:00Z\"}"));
+    scratch_put_program("plugin", SCRIPT "end=2020-01-01T00:00:00Z\ntest $n -gt 4 && end=2999-01-01T00:00:00Z\n" SAYS(
+                                      "{\"token\":\"" SECRET "-'$n'\",\"expirationTimestamp\":\"'$end'\"}"));
     plugin_begin(&w, EXEC(""), &plugin_quick);
-    assert_int_equal(plugin_run(&w), CREDENTIALS_FAILED);
-    assert_non_null(strstr(w.err.msg, "is the clock right?"));
+    assert_int_equal(plugin_run(&w), CREDENTIALS_READY);
+    for (unsigned n = 1; n < 4; n++) {
+        char want[64];
+        (void)snprintf(want, sizeof(want), SECRET "-%u", n);
+        for (int i = 0; i < 5; i++) {
+            plugin_expect(&w, want, n);
+        }
+        assert_int_equal(plugin_runs(), n);
+        // 100, 200, 400 ms.
+        plugin_pause(10 + (50u << n));
+        // It serves while its successor is asked for.
+        plugin_expect(&w, want, n);
+        plugin_wait(&w);
+    }
+    plugin_expect(&w, SECRET "-4", 4);
+    assert_int_equal(w.reports, 1);
+    assert_non_null(strstr(w.heard.data, "credential-plugin-expired error="));
+    assert_non_null(strstr(w.heard.data, "is the clock right?"));
+    // A refusal is final.
+    credentials_refused(w.credentials, 4);
+    assert_int_equal(plugin_prepare(&w), CREDENTIALS_FAILED);
+    assert_int_equal(w.err.kind, ERR_DENIED);
+    plugin_pause(410);
+    assert_int_equal(plugin_run(&w), CREDENTIALS_READY);
+    // A good one at last.
+    plugin_expect(&w, SECRET "-5", 5);
+    plugin_pause(410);
+    plugin_expect(&w, SECRET "-5", 5);
+    assert_int_equal(plugin_runs(), 5);
     plugin_end(&w);
 }
 

@@ -26,6 +26,9 @@
 // PEM as a JSON string holds it.
 #define JSON_CERT "-----BEGIN CERTIFICATE-----\\nY2VydA==\\n-----END CERTIFICATE-----\\n"
 #define JSON_KEY "-----BEGIN PRIVATE KEY-----\\na2V5\\n-----END PRIVATE KEY-----\\n"
+#define JSON_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----\\na2V5\\n-----END ENCRYPTED PRIVATE KEY-----\\n"
+#define JSON_OLD_ENCRYPTED                                                                                             \
+    "-----BEGIN RSA PRIVATE KEY-----\\nProc-Type: 4,\\tENCRYPTED\\n\\na2V5\\n-----END RSA PRIVATE KEY-----\\n"
 
 static void test_times(UNUSED void **state)
 {
@@ -149,6 +152,12 @@ static void test_refused_answers(UNUSED void **state)
         {ANSWER("{\"token\":\"" SECRET "\",\"clientKeyData\":\"" JSON_KEY "\"}"), "only one of"},
         {ANSWER("{\"clientCertificateData\":\"" SECRET "\",\"clientKeyData\":\"" JSON_KEY "\"}"), "does not hold PEM"},
         {ANSWER("{\"clientCertificateData\":\"" JSON_CERT "\",\"clientKeyData\":\"" SECRET "\"}"), "does not hold PEM"},
+        {ANSWER("{\"clientCertificateData\":\"" JSON_CERT "\",\"clientKeyData\":\"" JSON_ENCRYPTED "\"}"),
+         "status.clientKeyData is encrypted"},
+        {ANSWER("{\"clientCertificateData\":\"" JSON_CERT "\",\"clientKeyData\":\"" JSON_OLD_ENCRYPTED "\"}"),
+         "status.clientKeyData is encrypted"},
+        {ANSWER("{\"clientCertificateData\":\"" JSON_CERT JSON_OLD_ENCRYPTED "\",\"clientKeyData\":\"" JSON_KEY "\"}"),
+         "status.clientCertificateData is encrypted"},
         {ANSWER("{\"token\":\"" SECRET "\",\"expirationTimestamp\":\"" SECRET "\"}"), "RFC 3339"},
         {ANSWER("{\"token\":\"" SECRET "\",\"expirationTimestamp\":1520299820}"), "is a number"},
         {ANSWER("{\"token\":\"" SECRET "\"}") ANSWER("{}"), "goes on behind"},
@@ -351,7 +360,34 @@ static void test_complaints(UNUSED void **state)
         {"key:" SECRET "3 refused", "key:[hidden] refused"},
         {"+ echo '{\"token\":\"" SECRET "4\"}'", "+ echo '{\"token\":\"[hidden]\"}'"},
         {"bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOi is bad", "bearer [hidden] is bad"},
+        // For what stands before it, wherever it comes from.
+        {"> Authorization: Bearer opaque-one", "> Authorization: Bearer [hidden]"},
+        {"authorization=Basic dXNlcjpwYXNz", "authorization=Basic [hidden]"},
+        {"{\"Authorization\":\"Bearer opaque-one\"}", "{\"Authorization\":\"[hidden]\"}"},
+        {"basic authorization failed, bearer token is old", "basic authorization failed, bearer token is old"},
+        {"POST /token?client_id=me&client_secret=a%2Fb!c&x=1", "POST /token?client_id=me&client_secret=[hidden]&x=1"},
+        {"password: hunter", "password: [hidden]"},
+        {"password = \"two words\" for me", "password = \"[hidden]\" for me"},
+        {"{'password':'a b','user':'me'}", "{'password':'[hidden]','user':'me'}"},
+        {"{\\\"token\\\":\\\"opaque\\\"}", "{\\\"token\\\":\\\"[hidden]\"}"},
+        {"AWS_SECRET_ACCESS_KEY=wJalr/XUt+nFEMI", "AWS_SECRET_ACCESS_KEY=[hidden]"},
+        {"+ login --token opaque --user me", "+ login --token [hidden] --user me"},
+        {"token: 0a1b2c3d4e", "token: [hidden]"},
+        {"proxy http://me:pass@proxy:3128/ refused", "proxy http:[hidden]@proxy:3128/ refused"},
+        {"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKB", "[hidden]"},
+        // Prose says what went wrong.
+        {"oauth2: cannot fetch token: Post \"https://login.example/token\": dial tcp: refused",
+         "oauth2: cannot fetch token: Post \"https://login.example/token\": dial tcp: refused"},
+        {"invalid key: must be set", "invalid key: must be set"},
+        {"GOOGLE_APPLICATION_CREDENTIALS=/etc/key.json", "GOOGLE_APPLICATION_CREDENTIALS=/etc/key.json"},
+        // What is in our own environment.
+        {"sent inherited-opaque to us", "sent [hidden] to us"},
+        {"cannot open /run/our/token", "cannot open /run/our/token"},
+        {"in production", "in production"},
     };
+    assert_int_equal(setenv("OUR_CLIENT_SECRET", "inherited-opaque", 1), 0);
+    assert_int_equal(setenv("OUR_TOKEN_FILE", "/run/our/token", 1), 0);
+    assert_int_equal(setenv("OUR_CLUSTER", "production", 1), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct buf BUF_CLEANUP out = {0};
         exec_credential_said(cases[i].said, printed, &exec, &out);

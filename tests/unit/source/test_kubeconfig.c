@@ -8,13 +8,17 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/num.h"
 #include "source/api_url.h"
 #include "source/base64.h"
 #include "source/kubeconfig.h"
@@ -473,11 +477,76 @@ static void test_small_files(void **state)
     assert_null(text);
 }
 
+static pid_t write_later(const char *path, const char *text, size_t times)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        for (size_t i = 0; i < times && fd >= 0; i++) {
+            (void)nanosleep(&pause, NULL);
+            if (write(fd, text, strlen(text)) < 0) {
+                break;
+            }
+        }
+        _exit(0);
+    }
+    return child;
+}
+
+// "--kubeconfig <(…)".
+static void test_pipes(UNUSED void **state)
+{
+    CLEANUP(api_config_free) struct api_config *config = NULL;
+    CLEANUP(secret_free) char *text = NULL;
+    struct err err = {0};
+    assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+    pid_t child = write_later(in_dir("fifo"), ONE(SERVER, "token: t") "#", 1);
+    assert_int_equal(kubeconfig_load(in_dir("fifo"), NULL, &config, &err), 0);
+    assert_string_equal(config->token, "t");
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    // What was written before, by one who has gone.
+    int ends[2];
+    char name[32];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(write(ends[1], "12345", 5), 5);
+    assert_int_equal(close(ends[1]), 0);
+    (void)snprintf(name, sizeof(name), "/dev/fd/%d", ends[0]);
+    assert_int_equal(small_file_read_pipe(name, 5, 5000, &text, &err), 0);
+    assert_string_equal(text, "12345");
+    assert_int_equal(close(ends[0]), 0);
+    // In pieces, and more than it may be.
+    child = write_later(in_dir("fifo"), "12", 4);
+    char *none = NULL;
+    assert_int_equal(small_file_read_pipe(in_dir("fifo"), 7, 5000, &none, &err), -1);
+    assert_int_equal(err.kind, ERR_LIMIT);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    // Nobody writes; somebody never ends.
+    err_clear(&err);
+    uint64_t start = num_now_ms();
+    assert_int_equal(small_file_read_pipe(in_dir("fifo"), 5, 60, &none, &err), -1);
+    assert_non_null(strstr(err.msg, "nobody wrote"));
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(write(ends[1], "1", 1), 1);
+    (void)snprintf(name, sizeof(name), "/dev/fd/%d", ends[0]);
+    assert_int_equal(small_file_read_pipe(name, 5, 60, &none, &err), -1);
+    assert_true(num_now_ms() - start >= 120);
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+    // Neither a directory nor a device.
+    assert_int_equal(small_file_read_pipe(scratch_dir(), 5, 60, &none, &err), -1);
+    assert_int_equal(small_file_read_pipe("/dev/zero", 5, 60, &none, &err), -1);
+    assert_non_null(strstr(err.msg, "not a regular file or a pipe"));
+    assert_null(none);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
         TEST(test_data_in_the_file),
+        TEST(test_pipes),
         TEST(test_files_relative_to_the_config),
         TEST(test_no_user),
         TEST(test_json),

@@ -281,6 +281,49 @@ static void test_broken_files_keep_their_secrets(UNUSED void **state)
     }
 }
 
+static void test_what_kubectl_takes(UNUSED void **state)
+{
+#define USER(user)                                                                                                     \
+    "current-context: a\ncontexts:\n- name: a\n  context: {cluster: a, user: a}\nclusters:\n- name: a\n  cluster: "    \
+    "{" SERVER "}\nusers:\n- name: a\n" user
+    static const char *const anonymous[] = {USER(""), USER("  user:\n"), USER("  user: null\n"), USER("  user: {}\n"),
+                                            "\xEF\xBB\xBF" USER("  user: {}\n")};
+    for (size_t i = 0; i < ARRAY_SIZE(anonymous); i++) {
+        struct api_config *config = NULL;
+        struct err err = {0};
+        scratch_put("config", anonymous[i]);
+        if (kubeconfig_load(scratch_path("config"), NULL, &config, &err) < 0) {
+            fail_msg("%s: %s", anonymous[i], err.msg);
+        }
+        assert_string_equal(config->server, "https://x");
+        assert_null(config->token);
+        api_config_free(config);
+    }
+    static const char *const refused[] = {USER("  user: me\n"), USER("  user: []\n"), USER("- name: a\n")};
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        struct api_config *config = NULL;
+        struct err err = {0};
+        scratch_put("config", refused[i]);
+        assert_int_equal(kubeconfig_load(scratch_path("config"), NULL, &config, &err), -1);
+        assert_non_null(strstr(err.object, "config:"));
+    }
+    // A file beside a token need not be there, or good.
+    scratch_put("spoilt", "a b");
+    scratch_put("empty", "");
+    static const char *const files[] = {"none", "spoilt", "empty"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        struct api_config *config = NULL;
+        struct err err = {0};
+        struct buf BUF_CLEANUP text = {0};
+        buf_printf(&text, ONE(SERVER, "tokenFile: %s, token: t"), files[i]);
+        scratch_put("config", text.data);
+        assert_int_equal(kubeconfig_load(scratch_path("config"), NULL, &config, &err), 0);
+        assert_string_equal(config->token, "t");
+        assert_string_equal(config->token_file, scratch_path(files[i]));
+        api_config_free(config);
+    }
+}
+
 // libcurl or OpenSSL would ask for the pass phrase, or crash.
 static void test_encrypted_keys_are_refused(UNUSED void **state)
 {
@@ -320,6 +363,7 @@ int main(void)
         TEST(test_plugin),
         TEST(test_fixed_credentials_win_over_a_plugin),
         TEST(test_encrypted_keys_are_refused),
+        TEST(test_what_kubectl_takes),
         TEST(test_errors),
         TEST(test_broken_files_keep_their_secrets),
     };
