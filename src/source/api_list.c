@@ -166,9 +166,17 @@ static int take_page(struct api_kind *kind)
         kind->fault = API_FAULT_CONTENT;
         return -1;
     }
-    // The version of the first page stands for the whole list: the watch starts there.
+    // The version of the first page stands for the whole list: the watch starts there. A page that is older than that
+    // lacks what the watch will not tell.
     if (!kind->list_version) {
         kind->list_version = TAKE(version);
+    } else if (api_version_compare(version, kind->list_version) < 0) {
+        kind->fault = API_FAULT_STALE;
+        (void)err_set(&kind->err, ERR_RETRY, 0, "a later page is older (%.40s) than the first (%.40s)", version,
+                      kind->list_version);
+        free(version);
+        free(next);
+        return -1;
     }
     free(version);
     free(kind->next_page);

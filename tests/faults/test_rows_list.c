@@ -87,6 +87,23 @@ static void row_empty_page(struct faults *f)
     FAULTS_COUNT(f, WORLD_LIST, PODS, 0, 4);
 }
 
+// A page of another server behind the same address, which has not heard of what the first page tells: what it lacks, no
+// watch from the first page's version will tell.
+static void row_later_page_older(struct faults *f)
+{
+    world_set_minor(f->world, 33);
+    f->world->quiet_violations = true;
+    uint64_t before = f->world->version;
+    many_pods(f);
+    (void)world_fault(f->world, (struct world_fault){.name = "older",
+                                                     .on = WORLD_LIST,
+                                                     .kinds = PODS,
+                                                     .times = 1,
+                                                     .skip = 1,
+                                                     .at_version = before});
+    (void)faults_sync(f);
+}
+
 static void row_limit_ignored(struct faults *f)
 {
     world_set_minor(f->world, 33);
@@ -249,6 +266,7 @@ static const struct fault_row rows[] = {
     ROW("17-continue-expires-on-relist", row_expires_relist),
     ROW("17-continue-expires-on-relist-new-token", row_expires_relist_token),
     ROW("18-empty-page-with-continue", row_empty_page),
+    ROW("18-later-page-older", row_later_page_older),
     ROW("18-limit-ignored", row_limit_ignored),
     ROW("18-items-null", row_nothing_there),
     ROW("18-items-null-on-relist", row_items_null),
