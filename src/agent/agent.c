@@ -74,10 +74,12 @@ static void on_facts(const struct facts *facts, void *arg)
     sync_facts(agent->sync, facts);
 }
 
-static void on_applied(void *arg)
+static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct agent *agent = arg;
-    host_watch_check(agent->host);
+    if (applied->structural) {
+        host_watch_check(agent->host);
+    }
 }
 
 static void on_step(void *arg)

@@ -30,6 +30,11 @@ void host_watch_free(struct host_watch *watch);
 CLEANUP_DEFINE(struct host_watch, host_watch_free);
 // Read again at once (SIGHUP).
 void host_watch_refresh(struct host_watch *watch);
+// Flows are marked as revoked, by family: a fact that the agent itself makes. Tells `changed` when that is news.
+void host_watch_revoked(struct host_watch *watch, const bool revoked[FAMILY_COUNT]);
+// The bridge ports that the CNI plugin told of; they go before what is learnt from the bridge. Copied. Tells `changed`
+// when that is news.
+NODISCARD int host_watch_ports(struct host_watch *watch, const struct facts_port *ports, size_t n, struct err *err);
 // Look again whether bridged local pods are seen by the rules: pods have come or gone.
 void host_watch_check(struct host_watch *watch);
 

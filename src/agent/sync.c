@@ -438,10 +438,11 @@ static void use_applied(struct sync *sync, struct ruleset *want, const struct ap
         // The first one covers the time until everything was read, which is not a change's.
         metrics_observe(sync->config.metrics, METRIC_PROPAGATION, (double)(num_now_ns() - sync->dirty_since_ns) / 1e9);
     }
-    bool tell = !sync->applied || report->commits > 0;
+    const struct sync_applied applied = {
+        .first = !sync->applied, .structural = !sync->applied || report->commits > 0, .everything = true};
     sync->applied = true;
-    if (tell && sync->config.applied) {
-        sync->config.applied(sync->config.applied_arg);
+    if (sync->config.applied) {
+        sync->config.applied(&applied, sync->config.applied_arg);
     }
 }
 

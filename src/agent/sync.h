@@ -26,6 +26,16 @@
 
 struct sync;
 
+// What an apply wrote, for those who act upon it.
+struct sync_applied {
+    bool first;       // since the start
+    bool structural;  // chains, jumps or sets, not members alone
+    // Flows with one of these at an end may be judged differently now; everything: all may be.
+    const struct address *touched;
+    size_t n_touched;
+    bool everything;
+};
+
 struct sync_config {
     struct loop *loop;
     struct state *state;
@@ -40,8 +50,8 @@ struct sync_config {
     uint64_t retry_min_ms;  // 0: 100
     uint64_t retry_max_ms;  // 0: 30000
     uint64_t settle_ms;     // 0: 250
-    // After chains or jumps were written, and after the first apply; NULL: nobody asks.
-    void (*applied)(void *arg);
+    // After each apply that wrote something, and after the first one in any case; NULL: nobody asks.
+    void (*applied)(const struct sync_applied *applied, void *arg);
     void *applied_arg;
 };
 
@@ -58,6 +68,12 @@ void sync_changed(struct sync *sync);
 void sync_facts(struct sync *sync, const struct facts *facts);
 // Read the kernel back now (SIGHUP), without waiting for a back-off.
 void sync_verify(struct sync *sync);
+
+// Calls fn once, from the loop, when all that the state and the facts hold now is in the kernel; at once (still from
+// the loop) when it is already. fn NULL takes back what was asked with that arg. -1 when memory is out.
+NODISCARD int sync_when_applied(struct sync *sync, void (*fn)(void *arg), void *arg, struct err *err);
+// Everything that `netpolctl status` shows of it, as members of a JSON object without the braces.
+void sync_status(struct sync *sync, struct buf *out);
 
 // Whether the state may be acted upon for this node; false: why says why not.
 bool sync_gate(struct state *state, const char *node, char *why, size_t size);

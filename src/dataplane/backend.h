@@ -47,6 +47,17 @@ struct apply_report {
     struct leftovers pinned;
 };
 
+// A change of the members of one set.
+struct set_change {
+    enum family family;
+    const char *set;
+    enum set_type type;
+    const struct set_member *add;
+    size_t n_add;
+    const struct set_member *remove;
+    size_t n_remove;
+};
+
 struct backend_ops {
     const char *name;
     // What the kernel lacks, as a clear error: which module to load, which right is missing. 0 when usable.
@@ -61,6 +72,11 @@ struct backend_ops {
     // kernel does not speak at all (ipv6.disable=1) is left out: it has no packets.
     int (*apply)(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
                  struct apply_report *ret, struct err *err);
+    // Members of sets that are there, and nothing else: no table is read, no process started. First every addition of
+    // every set, then every removal. What is there already, or not there to be removed, is no error. On failure some of
+    // it is done: apply with have = NULL puts that right (ERR_NOT_FOUND: a set is gone; ERR_LIMIT: one is full).
+    int (*change_members)(struct backend *backend, const struct set_change *changes, size_t n, struct apply_report *ret,
+                          struct err *err);
     // Remove everything of ours: jumps, chains, sets. What others use stays: report.pinned.
     int (*purge)(struct backend *backend, struct apply_report *ret, struct err *err);
     void (*close)(struct backend *backend);

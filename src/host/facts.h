@@ -25,6 +25,13 @@ struct facts_route {
     char device[PACKET_IFACE];
 };
 
+// A pod's address and the bridge port that it is behind: told by the CNI plugin, else learnt from the bridge (the first
+// claim holds for the pod's life; a port is one pod's).
+struct facts_port {
+    struct address address;
+    char port[PACKET_IFACE];
+};
+
 enum facts_switch { FACTS_UNKNOWN, FACTS_OFF, FACTS_ON };
 
 struct facts {
@@ -34,6 +41,15 @@ struct facts {
     size_t n_routes;
     // net.bridge.bridge-nf-call-ip[6]tables; FACTS_OFF also when br_netfilter is not loaded.
     enum facts_switch bridge_nf[FAMILY_COUNT];
+    // net.bridge.bridge-nf-filter-vlan-tagged: off, a frame with a VLAN 0 tag goes round the rules (DESIGN 11).
+    enum facts_switch bridge_nf_vlan;
+    const struct facts_port *ports;  // sorted by address, unique
+    size_t n_ports;
+    // UDP ports of this node's tunnel devices (vxlan, geneve, fou …), sorted, unique; the usual ones are not implied.
+    const uint16_t *tunnel_ports;
+    size_t n_tunnel_ports;
+    // Flows of the family are marked as revoked now: their rule is needed (DESIGN 5.5).
+    bool revoked[FAMILY_COUNT];
     bool ipvs;  // an interface named kube-ipvs0 exists: its addresses are VIPs, not the node's own
     struct arena arena;
 };
@@ -52,4 +68,6 @@ bool facts_equal(const struct facts *a, const struct facts *b);
 const struct facts_interface *facts_pod_interface(const struct facts *facts, const struct address *address);
 // Whether the address is one of the node's own (VIPs of kube-ipvs0 are not).
 bool facts_is_own_address(const struct facts *facts, const struct address *address);
+// The port of the bridge that a pod's address is behind; NULL when it is not known.
+const struct facts_port *facts_pod_port(const struct facts *facts, const struct address *address);
 const struct facts_interface *facts_interface(const struct facts *facts, const char *name);

@@ -31,4 +31,7 @@ struct packet {
     bool source_is_node;    // the source is an address of this node (addrtype LOCAL)
     char in[PACKET_IFACE];  // "" unknown
     char out[PACKET_IFACE];
+    char physdev_in[PACKET_IFACE];   // the bridge port it came in by; "" none or unknown
+    char physdev_out[PACKET_IFACE];  // the bridge port it is bridged out of; "" none (it is routed) or unknown
+    uint32_t connmark;               // of its flow
 };

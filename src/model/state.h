@@ -49,3 +49,30 @@ const struct policy *const *state_policies(struct state *state, size_t *ret_n);
 const struct node *const *state_nodes(struct state *state, size_t *ret_n);
 // The policies of one namespace: a slice of state_policies.
 const struct policy *const *state_policies_of(struct state *state, const char *ns, size_t *ret_n);
+
+// Told of every change of the state, for indexes that are kept beside it: `before` while the state still is what it
+// was, `after` when it is what it will be. old or new is NULL for an object that comes or goes; both are whole objects
+// of the kind, borrowed until the call returns. An upsert of an equal object is no change; when memory is out, `after`
+// is called with the state as it stayed. Neither may change the state.
+struct state_observer {
+    void (*before)(enum object_kind kind, const void *old, const void *new, void *arg);
+    void (*after)(enum object_kind kind, const void *old, const void *new, void *arg);
+    void *arg;
+};
+// One observer; NULL: none.
+void state_observe(struct state *state, const struct state_observer *observer);
+
+// Addresses that a CNI plugin gave to a pod before its status says so (DESIGN 5). As long as the pod's status holds no
+// address, the pod is as if it held these: for everybody who reads the state. uid "": whatever pod has the name.
+struct learnt {
+    const char *ns;
+    const char *name;
+    const char *uid;
+    const struct address *addresses;  // without duplicates
+    size_t n_addresses;
+};
+// Adds or replaces what was learnt of that name (copied). Returns STATE_UPDATED when an object of the state changed by
+// it, else STATE_UNCHANGED; -1 when memory is out.
+NODISCARD int state_learn(struct state *state, const struct learnt *learnt, struct err *err);
+// Forgets it; a uid that is not "" and differs forgets nothing. Returns as state_learn.
+NODISCARD int state_forget(struct state *state, const char *ns, const char *name, const char *uid, struct err *err);

@@ -7,14 +7,28 @@
 #include <stdbool.h>
 
 #include "base/cli.h"
+#include "base/err.h"
+#include "model/address.h"
 
 enum denied_verdict { DENIED_DROP, DENIED_REJECT };
 enum allowed_verdict { ALLOWED_RETURN, ALLOWED_ACCEPT };
+enum source_guard { SOURCE_GUARD_ENFORCED, SOURCE_GUARD_ALL, SOURCE_GUARD_OFF };
+enum unknown_pods { UNKNOWN_PODS_ALLOW, UNKNOWN_PODS_DROP };
+
+enum { POD_CIDRS_MAX = 16, REVOKE_BIT_DEFAULT = 27 };
 
 struct policy_options {
     enum denied_verdict denied;
     enum allowed_verdict allowed;
     bool host_egress_allowed;  // --host-egress=allow: pods may always reach their own node
+    enum source_guard source_guard;
+    bool encap_allowed;  // --no-drop-encap
+    enum unknown_pods unknown_pods;
+    // --pod-cidr; none: the node's spec.podCIDRs
+    struct prefix pod_cidrs[POD_CIDRS_MAX];
+    size_t n_pod_cidrs;
+    // --revoke-mark BIT (0 … 31): the bit of the connmark that cuts a flow; its mask, 0 with --no-revoke.
+    uint32_t revoke_mask;
 };
 
 // What the command line writes before policy_options_from reads it; zero is every default.

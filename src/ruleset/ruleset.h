@@ -49,6 +49,13 @@ struct rule {
     struct prefix destination;
     char in[PACKET_IFACE];  // exact interface names; "" any
     char out[PACKET_IFACE];
+    // Ports of a bridge, exact names; "" any (-m physdev --physdev-in, --physdev-out). Only packets that came in by
+    // (are bridged out of) a port have one.
+    char physdev_in[PACKET_IFACE];
+    char physdev_out[PACKET_IFACE];
+    // -m connmark --mark connmark/connmark_mask; mask 0: no such match. connmark has no bit outside the mask.
+    uint32_t connmark;
+    uint32_t connmark_mask;
     uint8_t protocol;   // 0 any
     int16_t icmp_type;  // -1 any; needs protocol ICMP (1) or ICMPv6 (58)
     int16_t hop_limit;  // -1 any; else "hl-eq" (IPv6 only)
@@ -88,6 +95,18 @@ struct set_member {
     bool nomatch;  // hash:net
 };
 
+// Members that several rulesets hold: counted, never changed. (A cluster's ruleset has hundreds of thousands, and a
+// change touches few.)
+struct set_members {
+    unsigned references;
+    size_t n;
+    struct set_member v[];
+};
+// Room for n members, with one reference, to be filled before anybody else sees it; NULL when memory is out.
+struct set_members *set_members_new(size_t n);
+void set_members_free(struct set_members *members);  // drops one reference
+CLEANUP_DEFINE(struct set_members, set_members_free);
+
 struct set {
     const char *name;
     enum set_type type;
@@ -105,11 +124,15 @@ struct table {
     size_t n_hooks;
 };
 
-// Owns everything it points to through its arena. The struct itself is heap memory (calloc).
+// Owns everything it points to through its arena, and references to members that it shares with others. The struct
+// itself is heap memory (calloc).
 struct ruleset {
     struct table tables[FAMILY_COUNT];
     struct arena arena;
+    VEC(struct set_members *) shared;  // ruleset_free drops them
 };
+// The ruleset takes one more reference, so that its sets may point to members->v. -1 when memory is out.
+NODISCARD int ruleset_share(struct ruleset *ruleset, struct set_members *members);
 void ruleset_free(struct ruleset *ruleset);
 CLEANUP_DEFINE(struct ruleset, ruleset_free);
 

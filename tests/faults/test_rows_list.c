@@ -95,12 +95,9 @@ static void row_later_page_older(struct faults *f)
     f->world->quiet_violations = true;
     uint64_t before = f->world->version;
     many_pods(f);
-    (void)world_fault(f->world, (struct world_fault){.name = "older",
-                                                     .on = WORLD_LIST,
-                                                     .kinds = PODS,
-                                                     .times = 1,
-                                                     .skip = 1,
-                                                     .at_version = before});
+    (void)world_fault(
+        f->world, (struct world_fault){
+                      .name = "older", .on = WORLD_LIST, .kinds = PODS, .times = 1, .skip = 1, .at_version = before});
     (void)faults_sync(f);
 }
 

@@ -94,10 +94,10 @@ static void on_timeout(void *arg)
     loop_quit(f->loop, 0);
 }
 
-static void on_applied(void *arg)
+static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct fixture *f = arg;
-    f->applied++;
+    f->applied += applied->structural;
 }
 
 int sync_setup(void **state)
