@@ -33,8 +33,8 @@ struct control_op {
     void *arg;
 };
 
-// path: made anew (a stale socket is replaced, anything else there is an error), its folder with mode 0755 when missing.
-// ops: a table that outlives it, ended by a row without a name.
+// path: made anew (a stale socket is replaced, anything else there is an error), its folder with mode 0755 when
+// missing. ops: a table that outlives it, ended by a row without a name.
 NODISCARD int control_new(struct loop *loop, const char *path, const struct control_op *ops, struct control **ret,
                           struct err *err);
 void control_free(struct control *control);  // the socket is removed
@@ -47,5 +47,4 @@ void control_refuse(struct control_call *call, const char *code, const char *why
 
 // The other end, for netpolctl and netpold-cni: one question, its answer's line (without the newline) into out. Blocks
 // for timeout_ms at most. ERR_NOT_FOUND: nobody listens there; ERR_RETRY: no answer in time; ERR_DENIED.
-NODISCARD int control_ask(const char *path, const char *request, unsigned timeout_ms, struct buf *out,
-                          struct err *err);
+NODISCARD int control_ask(const char *path, const char *request, unsigned timeout_ms, struct buf *out, struct err *err);

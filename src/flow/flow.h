@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernel's conntrack entries as plain values: listed, and marked as revoked, over ctnetlink (src/netlink). Listing is
-// asynchronous: a table of 250,000 entries takes the kernel 60 ms to walk, and the agent's loop goes on meanwhile.
+// The kernel's conntrack entries as plain values: listed, and marked as revoked, over ctnetlink (src/netlink). Listing
+// is asynchronous: a table of 250,000 entries takes the kernel 60 ms to walk, and the agent's loop goes on meanwhile.
 #pragma once
 
 #include <stdbool.h>

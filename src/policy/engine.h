@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compiler kept warm (DESIGN 5): the ruleset of a state that changes. It observes the state, knows at any time which
-// sets each address belongs to, and so turns a change of a pod elsewhere into a few members of a few sets, whatever the
-// size of the cluster. A change of what is local (pods of the node, policies that select them, facts, options)
-// compiles the chains anew, out of members that are known already. Level-triggered: what engine_update gives follows
-// from the state as it is, and engine_ruleset is, byte for byte, what compile_ruleset would make of it.
+// The compiler kept warm (DESIGN 5): the ruleset of a state that changes. It observes the state, knows at any time
+// which sets each address belongs to, and so turns a change of a pod elsewhere into a few members of a few sets,
+// whatever the size of the cluster. A change of what is local (pods of the node, policies that select them, facts,
+// options) compiles the chains anew, out of members that are known already. Level-triggered: what engine_update gives
+// follows from the state as it is, and engine_ruleset is, byte for byte, what compile_ruleset would make of it.
 #pragma once
 
 #include "policy/compile.h"
 
 struct engine;
 
-// Observes the state (state_observe) until it is freed. Everything must outlive it; facts may be NULL until engine_facts.
+// Observes the state (state_observe) until it is freed. Everything must outlive it; facts may be NULL until
+// engine_facts.
 NODISCARD int engine_new(struct state *state, const char *node, const struct policy_options *options,
                          struct engine **ret, struct err *err);
 void engine_free(struct engine *engine);
@@ -51,8 +52,8 @@ struct engine_update {
     bool everything;
 };
 
-// Brings the indexes up to date and says what to write. Until engine_keep the next update tells the same again, with what
-// has come since: a write that failed loses nothing. Errors: memory, ERR_LIMIT; the next call tries again.
+// Brings the indexes up to date and says what to write. Until engine_keep the next update tells the same again, with
+// what has come since: a write that failed loses nothing. Errors: memory, ERR_LIMIT; the next call tries again.
 NODISCARD int engine_update(struct engine *engine, struct engine_update *ret, struct err *err);
 // The last update is in the kernel.
 void engine_keep(struct engine *engine);
