@@ -150,6 +150,12 @@ e2e-scale: deps ## the same with 100,000 pods; writes the table of docs/benchmar
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe
 	$(Q)BUILD=$(BUILD) tests/e2e/run --scale --markdown $(BUILD)/scale.md || { rc=$$?; [ $$rc -eq 77 ] || exit $$rc; }
 
+# Ratios and times of docs/benchmarks.md. E2E_ROUNDS=N: changes of each kind.
+bench: deps ## from the API server to the packet: labels, policies, a burst, start (110 pods on the node)
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/tools/netprobe $(BUILD)/tests/tools/stream
+	$(Q)BUILD=$(BUILD) tests/e2e/run --bench --markdown $(BUILD)/bench.md || { rc=$$?; [ $$rc -eq 77 ] || exit $$rc; }
+	$(Q)if [ -f $(BUILD)/bench.md ]; then cat $(BUILD)/bench.md; fi
+
 # Random faults against a random workload, then the same state on both sides; SEED=N repeats a run.
 SOAK_SECONDS ?= 600
 soak: deps ## the API source against random faults for SOAK_SECONDS (600)
@@ -209,6 +215,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all bench-source conformance mutation e2e e2e-scale soak fault-rows fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
+.PHONY: all bench bench-source conformance mutation e2e e2e-scale soak fault-rows fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
 .PHONY: help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

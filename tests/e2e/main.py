@@ -43,13 +43,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these: names or globs, as --list shows them")
     parser.add_argument("--list", action="store_true", help="print the scenarios, and end")
     parser.add_argument("--scale", action="store_true", help="those of `make e2e-scale` (100,000 pods)")
+    parser.add_argument("--bench", action="store_true", help="those of `make bench`")
     parser.add_argument("--provider", choices=("auto", "kube", "library"),
                         default=os.environ.get("E2E_PROVIDER") or "auto", help="which API server (auto)")
     parser.add_argument("--jobs", type=int, choices=range(1, 17), default=0, metavar="N",
                         help="scenarios at a time (as many as there are processors, and one)")
     parser.add_argument("--keep", action="store_true", help="leave the cluster of the (one) scenario running at its end")
     parser.add_argument("--logs", metavar="DIR", help="copy the logs of each scenario there")
-    parser.add_argument("--markdown", metavar="FILE", help="of --scale: write the tables there")
+    parser.add_argument("--markdown", metavar="FILE", help="of --scale and --bench: write the tables there")
     return parser.parse_args(arguments)
 
 
@@ -171,10 +172,11 @@ def main(arguments: list[str]) -> int:
     everything = scenario.every()
     if asked.list:
         for one in everything.values():
-            print(f"{one.name:<20} {one.title}{' (--scale)' if one.scale else ''}")
+            mark = " (--scale)" if one.scale else " (--bench)" if one.bench else ""
+            print(f"{one.name:<20} {one.title}{mark}")
         return 0
     chosen = [one for one in everything.values() if any(fnmatch.fnmatchcase(one.name, name) for name in asked.names)
-              ] if asked.names else [one for one in everything.values() if one.scale == asked.scale]
+              ] if asked.names else [one for one in everything.values() if one.scale == asked.scale and one.bench == asked.bench]
     if not chosen:
         print("e2e: no such scenario: --list shows them", file=sys.stderr)
         return 3
@@ -206,7 +208,7 @@ def main(arguments: list[str]) -> int:
     for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(which, end)
     try:
-        run.go(min(asked.jobs or (os.cpu_count() or 1) + 1, len(chosen)) if not asked.scale else 1)
+        run.go(min(asked.jobs or (os.cpu_count() or 1) + 1, len(chosen)) if not (asked.scale or asked.bench) else 1)
     except BaseException:
         run.end()
         raise

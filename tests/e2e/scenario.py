@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cluster import Cluster
 from provider import Options
 
-MODULES = ("follow", "outages", "credentials", "permissions", "load", "tools", "scale")
+MODULES = ("follow", "outages", "credentials", "permissions", "load", "tools", "scale", "bench")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Scenario:
     on_disk: bool = False  # etcd's data is large
     seconds: int = 20
     scale: bool = False   # of `make e2e-scale` only
+    bench: bool = False   # of `make bench` only
 
 
 _ALL: dict[str, Scenario] = {}

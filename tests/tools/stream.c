@@ -4,12 +4,14 @@
 //
 //   stream send KIND FROM TO PORT RATE REPORT    until SIGTERM; then "from=A port=P sent=N"
 //   stream count TO PORT REPORT                  until SIGTERM; then one line a sender, "from=A port=P …"
+//   stream watch TO PORT                         until SIGTERM; "on NS" and "off NS" as packets begin to come and cease
 //
 // KIND: new          one way, a fresh source port for each packet: each is the first of its flow
 //       one-way      one source port, never answered: the flow never gets established
 //       established  one source port; the counter answers every 16th packet
 // The counter tells, for each sender: received, lost (numbers between the first and the last that never came), twice,
-// and unread: those that its own socket dropped (SO_RXQ_OVFL), which no rule did.
+// and unread: those that its own socket dropped (SO_RXQ_OVFL), which no rule did. The watcher's times are those of the
+// first and the last packet, CLOCK_MONOTONIC in ns; they cease when none came for 25 ms.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/ip.h>
@@ -34,6 +36,7 @@ enum {
     SENDERS = 16,
     NUMBERS = 1 << 24,
     BUFFER = 64 << 20,
+    QUIET_NS = 25000000,
 };
 
 struct load {
@@ -368,6 +371,48 @@ static int run_count(char **argv)
     return fclose(report) == 0 ? 0 : 1;
 }
 
+// ---- watch ---------------------------------------------------------------------------------------------------------
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void tell(const char *what, uint64_t ns)
+{
+    (void)printf("%s %llu\n", what, (unsigned long long)ns);
+    (void)fflush(stdout);
+}
+
+static int run_watch(char **argv)
+{
+    struct sockaddr_storage to;
+    socklen_t len = parse(argv[0], (unsigned)strtoul(argv[1], NULL, 10), &to);
+    int fd = socket(to.ss_family, SOCK_DGRAM, 0);
+    const struct timeval patience = {.tv_usec = 5000};
+    if (fd < 0 || bind(fd, (struct sockaddr *)(void *)&to, len) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
+        fail("bind");
+    }
+    uint64_t last_ns = 0;
+    bool on = false;
+    while (!stopped) {
+        struct load load;
+        bool came = recv(fd, &load, sizeof(load), 0) == (ssize_t)sizeof(load);
+        uint64_t ns = now_ns();
+        if (came && !on) {
+            tell("on", ns);
+        } else if (!came && on && ns - last_ns > QUIET_NS) {
+            tell("off", last_ns);
+        }
+        on = came || (on && ns - last_ns <= QUIET_NS);
+        last_ns = came ? ns : last_ns;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     // No SA_RESTART: a signal ends the wait.
@@ -380,7 +425,11 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "count") == 0) {
         return run_count(argv + 2);
     }
+    if (argc == 4 && strcmp(argv[1], "watch") == 0) {
+        return run_watch(argv + 2);
+    }
     (void)fprintf(stderr, "usage: stream send new|one-way|established FROM TO PORT RATE REPORT\n"
-                          "       stream count TO PORT REPORT\n");
+                          "       stream count TO PORT REPORT\n"
+                          "       stream watch TO PORT\n");
     return 3;
 }
