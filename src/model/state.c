@@ -14,7 +14,27 @@ struct state {
     // Address → link: the last (and almost always only) pod itself, or a struct claim, marked by its lowest bit, with
     // the next link.
     struct map *claims;
+    const struct state_observer *observer;
 };
+
+void state_observe(struct state *state, const struct state_observer *observer)
+{
+    state->observer = observer;
+}
+
+static void tell_before(const struct state *state, enum object_kind kind, const void *old, const void *new)
+{
+    if (state->observer) {
+        state->observer->before(kind, old, new, state->observer->arg);
+    }
+}
+
+static void tell_after(const struct state *state, enum object_kind kind, const void *old, const void *new)
+{
+    if (state->observer) {
+        state->observer->after(kind, old, new, state->observer->arg);
+    }
+}
 
 static struct claim *claim_of(void *link)
 {
@@ -186,33 +206,39 @@ int state_put_pod(struct state *state, struct pod *pod, struct err *err)
     if (present && pod_equal(present, pod)) {
         return STATE_UNCHANGED;
     }
-    if (claims_add(state, pod, err) < 0) {
-        return -1;
-    }
+    tell_before(state, OBJECT_POD, present, pod);
     void *replaced = NULL;
-    if (state_table_put(table, pod, &replaced, err) < 0) {
+    bool put = claims_add(state, pod, err) == 0;
+    if (put && state_table_put(table, pod, &replaced, err) < 0) {
         claims_drop(state, pod, claimed(pod));
+        put = false;
+    }
+    struct pod *old = replaced;
+    if (old) {
+        claims_drop(state, old, claimed(old));
+    }
+    tell_after(state, OBJECT_POD, present, pod);
+    if (!put) {
         return -1;
     }
     (void)TAKE(owned);
-    if (!replaced) {
-        return STATE_ADDED;
-    }
-    struct pod *old = replaced;
-    claims_drop(state, old, claimed(old));
     free(old);
-    return STATE_UPDATED;
+    return old ? STATE_UPDATED : STATE_ADDED;
 }
 
 // equal: the stored object means the same.
-static int put_object(struct state *state, enum object_kind kind, void *object, bool equal, struct err *err)
+static int put_object(struct state *state, enum object_kind kind, const void *present, void *object, bool equal,
+                      struct err *err)
 {
     CLEANUP(free) void *owned = object;
     if (equal) {
         return STATE_UNCHANGED;
     }
+    tell_before(state, kind, present, object);
     void *replaced = NULL;
-    if (state_table_put(&state->tables[kind], object, &replaced, err) < 0) {
+    int rc = state_table_put(&state->tables[kind], object, &replaced, err);
+    tell_after(state, kind, present, object);
+    if (rc < 0) {
         return -1;
     }
     (void)TAKE(owned);
@@ -223,19 +249,19 @@ static int put_object(struct state *state, enum object_kind kind, void *object, 
 int state_put_namespace(struct state *state, struct ns_object *ns, struct err *err)
 {
     const struct ns_object *present = state_namespace(state, ns->meta.name);
-    return put_object(state, OBJECT_NAMESPACE, ns, present && ns_object_equal(present, ns), err);
+    return put_object(state, OBJECT_NAMESPACE, present, ns, present && ns_object_equal(present, ns), err);
 }
 
 int state_put_policy(struct state *state, struct policy *policy, struct err *err)
 {
     const struct policy *present = state_policy(state, policy->meta.ns, policy->meta.name);
-    return put_object(state, OBJECT_POLICY, policy, present && policy_equal(present, policy), err);
+    return put_object(state, OBJECT_POLICY, present, policy, present && policy_equal(present, policy), err);
 }
 
 int state_put_node(struct state *state, struct node *node, struct err *err)
 {
     const struct node *present = state_node(state, node->meta.name);
-    return put_object(state, OBJECT_NODE, node, present && node_equal(present, node), err);
+    return put_object(state, OBJECT_NODE, present, node, present && node_equal(present, node), err);
 }
 
 int state_put(struct state *state, enum object_kind kind, void *object, struct err *err)
@@ -261,10 +287,12 @@ int state_remove(struct state *state, enum object_kind kind, const char *ns, con
     if (!present || (*uid && strcmp(state_object_meta(kind, present)->uid, uid) != 0)) {
         return STATE_UNCHANGED;
     }
+    tell_before(state, kind, present, NULL);
     CLEANUP(free) void *gone = state_table_take(table, ns, name);
     if (kind == OBJECT_POD) {
         claims_drop(state, gone, claimed(gone));
     }
+    tell_after(state, kind, gone, NULL);
     return STATE_REMOVED;
 }
 
@@ -340,14 +368,14 @@ const struct node *const *state_nodes(struct state *state, size_t *ret_n)
     return (const struct node *const *)state_table_sorted(&state->tables[OBJECT_NODE], ret_n);
 }
 
-// The first policy whose namespace is not below ns (or, with after, is above it).
-static size_t policies_bound(const struct policy *const *policies, size_t n, const char *ns, bool after)
+// The first object whose namespace is not below ns (or, with after, is above it).
+static size_t bound(enum object_kind kind, void *const *objects, size_t n, const char *ns, bool after)
 {
     size_t low = 0;
     size_t high = n;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int order = strcmp(policies[mid]->meta.ns, ns);
+        int order = strcmp(state_object_meta(kind, objects[mid])->ns, ns);
         if (order < 0 || (after && order == 0)) {
             low = mid + 1;
         } else {
@@ -357,15 +385,25 @@ static size_t policies_bound(const struct policy *const *policies, size_t n, con
     return low;
 }
 
-const struct policy *const *state_policies_of(struct state *state, const char *ns, size_t *ret_n)
+static void *const *objects_of(struct state *state, enum object_kind kind, const char *ns, size_t *ret_n)
 {
     size_t n;
-    const struct policy *const *policies = state_policies(state, &n);
-    if (!policies) {
+    void *const *objects = state_table_sorted(&state->tables[kind], &n);
+    if (!objects) {
         *ret_n = n;
         return NULL;
     }
-    size_t first = policies_bound(policies, n, ns, false);
-    *ret_n = policies_bound(policies, n, ns, true) - first;
-    return *ret_n ? policies + first : NULL;
+    size_t first = bound(kind, objects, n, ns, false);
+    *ret_n = bound(kind, objects, n, ns, true) - first;
+    return *ret_n ? objects + first : NULL;
+}
+
+const struct policy *const *state_policies_of(struct state *state, const char *ns, size_t *ret_n)
+{
+    return (const struct policy *const *)objects_of(state, OBJECT_POLICY, ns, ret_n);
+}
+
+const struct pod *const *state_pods_of(struct state *state, const char *ns, size_t *ret_n)
+{
+    return (const struct pod *const *)objects_of(state, OBJECT_POD, ns, ret_n);
 }

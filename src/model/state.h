@@ -47,7 +47,8 @@ const struct pod *const *state_pods(struct state *state, size_t *ret_n);
 const struct ns_object *const *state_namespaces(struct state *state, size_t *ret_n);
 const struct policy *const *state_policies(struct state *state, size_t *ret_n);
 const struct node *const *state_nodes(struct state *state, size_t *ret_n);
-// The policies of one namespace: a slice of state_policies.
+// The pods and the policies of one namespace: slices of state_pods and state_policies.
+const struct pod *const *state_pods_of(struct state *state, const char *ns, size_t *ret_n);
 const struct policy *const *state_policies_of(struct state *state, const char *ns, size_t *ret_n);
 
 // Told of every change of the state, for indexes that are kept beside it: `before` while the state still is what it

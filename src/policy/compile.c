@@ -49,6 +49,7 @@ static void compile_done(struct compile *compile)
     vec_free(&compile->local);
     vec_free(&compile->interfaces);
     index_free(compile->index);
+    index_free(compile->everyone);
     arena_free(&compile->scratch);
     ruleset_free(compile->out);
 }
@@ -72,7 +73,18 @@ static int compile_init(struct compile *compile, struct err *err)
             return err_oom(err);
         }
     }
-    return index_new(compile->state, &compile->index, err);
+    return compile->index ? 0 : index_new(compile->state, &compile->index, err);
+}
+
+struct index *compile_everyone(struct compile *compile, struct err *err)
+{
+    if (!compile->provider) {
+        return compile->index;
+    }
+    if (!compile->everyone && index_new(compile->state, &compile->everyone, err) < 0) {
+        return NULL;
+    }
+    return compile->everyone;
 }
 
 // ---- pods of the node ----------------------------------------------------------------------------------------------
@@ -267,20 +279,25 @@ static int compile_all(struct compile *compile, struct err *err)
     return 0;
 }
 
-static int fill_stats(const struct compile *compile, struct compile_stats *stats, struct err *err)
+static struct compile_stats stats_of(const struct compile *compile)
 {
-    size_t n;
-    const struct policy *const *policies = state_policies(compile->state, &n);
-    if (!policies && n) {
-        return err_oom(err);
-    }
-    *stats = (struct compile_stats){
+    return (struct compile_stats){
         .local_pods = compile->local.n,
         .enforced_pods = compile->enforced_pods,
         .active_policies = compile->active_policies,
     };
+}
+
+static int count_unenforceable(struct state *state, size_t *ret, struct err *err)
+{
+    size_t n;
+    const struct policy *const *policies = state_policies(state, &n);
+    if (!policies && n) {
+        return err_oom(err);
+    }
+    *ret = 0;
     for (size_t i = 0; i < n; i++) {
-        stats->unenforceable += policies[i]->unenforceable;
+        *ret += policies[i]->unenforceable;
     }
     return 0;
 }
@@ -292,12 +309,31 @@ int compile_ruleset(struct state *state, const char *node, const struct facts *f
     struct compile_stats stats = {0};
     __attribute__((cleanup(compile_done))) struct compile compile = {
         .state = state, .node = node, .facts = facts, .options = options};
-    if (compile_all(&compile, err) < 0 || (ret_stats && fill_stats(&compile, &stats, err) < 0)) {
+    if (compile_all(&compile, err) < 0) {
+        return -1;
+    }
+    stats = stats_of(&compile);
+    if (ret_stats && count_unenforceable(state, &stats.unenforceable, err) < 0) {
         return -1;
     }
     if (ret_stats) {
         *ret_stats = stats;
     }
+    *ret = TAKE(compile.out);
+    return 0;
+}
+
+int compile_provided(struct state *state, const char *node, const struct facts *facts,
+                     const struct policy_options *options, const struct pod *const *pods, size_t n_pods,
+                     const struct compile_provider *provider, struct ruleset **ret, struct compile_stats *ret_stats,
+                     struct err *err)
+{
+    __attribute__((cleanup(compile_done))) struct compile compile = {
+        .state = state, .node = node, .facts = facts, .options = options, .provider = provider};
+    if (index_new_of(state, pods, n_pods, &compile.index, err) < 0 || compile_all(&compile, err) < 0) {
+        return -1;
+    }
+    *ret_stats = stats_of(&compile);
     *ret = TAKE(compile.out);
     return 0;
 }

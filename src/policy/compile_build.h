@@ -41,12 +41,30 @@ struct compile_table {
     bool drops;  // a chain leads to NETPOL-DROP
 };
 
+struct compile_union;
+struct compile_group;
+
+// Where members come from that are known already (engine.h). A compile without one selects them itself.
+struct compile_provider {
+    void *arg;
+    // The members of the set with that identity in the family; NULL: not known. Borrowed while the compile runs.
+    struct set_members *(*known)(void *arg, enum family family, const char *text);
+    // They were selected just now: kept, or taken as they are. -1 when memory is out.
+    int (*made_pods)(void *arg, enum family family, const struct compile_union *u, struct set_members *members);
+    int (*made_named)(void *arg, enum family family, const char *text, struct compile_group *const *groups, size_t n,
+                      struct set_members *members);
+    // The set's name in this ruleset.
+    int (*placed)(void *arg, enum family family, const char *text, const char *name);
+};
+
 struct compile {
     struct state *state;
     const char *node;
     const struct facts *facts;
     const struct policy_options *options;
-    struct index *index;
+    const struct compile_provider *provider;  // NULL: none
+    struct index *index;                      // with a provider of the node's pods alone
+    struct index *everyone;                   // with a provider: of all pods, made when first needed
     struct index_ids local;  // live pods of the node
     // Interfaces that enforced pods are behind; sorted by name, unique.
     VEC(const struct facts_interface *) interfaces;
@@ -58,6 +76,14 @@ struct compile {
     size_t enforced_pods;
     size_t active_policies;
 };
+
+// compile_ruleset, out of what provider knows; pods: the live pods of the node, by namespace and name.
+NODISCARD int compile_provided(struct state *state, const char *node, const struct facts *facts,
+                               const struct policy_options *options, const struct pod *const *pods, size_t n_pods,
+                               const struct compile_provider *provider, struct ruleset **ret,
+                               struct compile_stats *ret_stats, struct err *err);
+// The index that members are selected with. NULL when memory is out.
+struct index *compile_everyone(struct compile *compile, struct err *err);
 
 // The policies that isolate one pod in one direction, sorted by name.
 struct compile_policies {

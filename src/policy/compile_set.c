@@ -42,37 +42,74 @@ static void sort_members(struct region_members *members)
     members->n = kept + 1;
 }
 
-// Adds the set under a name of its identity and remembers it.
-static int add_set(struct compile *compile, enum family family, enum set_type type, const char *text,
-                   struct region_members *members, const struct buf *describe, const char **ret, struct err *err)
+// Adds the set under a name of its identity and remembers it. The members stay the caller's and must live as long as
+// the ruleset.
+static int place_set(struct compile *compile, enum family family, struct set set, const char *text,
+                     const struct buf *describe, const char **ret, struct err *err)
 {
     struct compile_table *table = &compile->tables[family];
     struct arena *arena = &compile->out->arena;
     const char *prefix = family == FAMILY_V4 ? RULESET_SET_PREFIX_V4 : RULESET_SET_PREFIX_V6;
-    const char *name;
-    if (members->n > LIMIT_SET_MEMBERS) {
-        return err_set(err, ERR_LIMIT, 0, "a set would have %zu members, more than %d (%.100s)", members->n,
+    if (set.n_members > LIMIT_SET_MEMBERS) {
+        return err_set(err, ERR_LIMIT, 0, "a set would have %zu members, more than %d (%.100s)", set.n_members,
                        LIMIT_SET_MEMBERS, describe->data ? describe->data : "");
     }
-    if (names_take(table->sets_taken, arena, prefix, text, strlen(text), &name, err) < 0) {
+    if (names_take(table->sets_taken, arena, prefix, text, strlen(text), &set.name, err) < 0) {
         return -1;
     }
-    sort_members(members);
-    struct set_member *copy = arena_alloc(arena, members->n * sizeof(*copy));
     char *words = describe->failed ? NULL : arena_strndup(arena, describe->data, describe->len);
-    if (!copy || !words) {
+    if (!words) {
         return err_oom(err);
     }
     names_plain(words);
+    set.describe = words;
+    if (vec_push(&table->sets, set) < 0 ||
+        map_put_str(table->set_names, text, (void *)(uintptr_t)set.name, NULL) < 0) {
+        return err_oom(err);
+    }
+    *ret = set.name;
+    return 0;
+}
+
+static int add_set(struct compile *compile, enum family family, enum set_type type, const char *text,
+                   struct region_members *members, const struct buf *describe, const char **ret, struct err *err)
+{
+    sort_members(members);
+    struct set_member *copy = arena_alloc(&compile->out->arena, members->n * sizeof(*copy));
+    if (!copy) {
+        return err_oom(err);
+    }
     if (members->n) {
         memcpy(copy, members->v, members->n * sizeof(*copy));
     }
-    struct set set = {.name = name, .type = type, .members = copy, .n_members = members->n, .describe = words};
-    if (vec_push(&table->sets, set) < 0 || map_put_str(table->set_names, text, (void *)(uintptr_t)name, NULL) < 0) {
+    struct set set = {.type = type, .members = copy, .n_members = members->n};
+    return place_set(compile, family, set, text, describe, ret, err);
+}
+
+// Members that the provider has, or has just got.
+static int add_shared(struct compile *compile, enum family family, enum set_type type, const char *text,
+                      struct set_members *members, const struct buf *describe, const char **ret, struct err *err)
+{
+    const struct compile_provider *provider = compile->provider;
+    struct set set = {.type = type, .members = members->v, .n_members = members->n};
+    if (ruleset_share(compile->out, members) < 0) {
         return err_oom(err);
     }
-    *ret = name;
-    return 0;
+    if (place_set(compile, family, set, text, describe, ret, err) < 0) {
+        return -1;
+    }
+    return provider->placed(provider->arg, family, text, *ret) < 0 ? err_oom(err) : 0;
+}
+
+// NULL when memory is out.
+static struct set_members *share_members(struct region_members *list)
+{
+    sort_members(list);
+    struct set_members *members = set_members_new(list->n);
+    if (members && list->n) {
+        memcpy(members->v, list->v, list->n * sizeof(*list->v));
+    }
+    return members;
 }
 
 // ---- pods ----------------------------------------------------------------------------------------------------------
@@ -144,11 +181,11 @@ static void describe_peers(const char *what, const struct select_peer *peers, si
 }
 
 // The pod's owned addresses of the family.
-static int add_pod(struct compile *compile, uint32_t id, enum family family, struct region_members *to)
+static int add_pod(struct index *index, uint32_t id, enum family family, struct region_members *to)
 {
-    const struct pod *pod = index_pod(compile->index, id);
+    const struct pod *pod = index_pod(index, id);
     for (size_t i = 0; i < pod->n_addresses; i++) {
-        if (pod->addresses[i].family == family && index_owns(compile->index, id, i) &&
+        if (pod->addresses[i].family == family && index_owns(index, id, i) &&
             vec_push(to, (struct set_member){.prefix = prefix_of(&pod->addresses[i])}) < 0) {
             return -1;
         }
@@ -157,9 +194,9 @@ static int add_pod(struct compile *compile, uint32_t id, enum family family, str
 }
 
 // By pod: whether the union selects it. NULL when memory is out.
-static bool *chosen_pods(struct compile *compile, const struct index_ids *ids)
+static bool *chosen_pods(const struct index *index, const struct index_ids *ids)
 {
-    bool *chosen = calloc((size_t)index_count(compile->index) + 1, sizeof(*chosen));
+    bool *chosen = calloc((size_t)index_count(index) + 1, sizeof(*chosen));
     for (size_t i = 0; chosen && i < ids->n; i++) {
         chosen[ids->v[i]] = true;
     }
@@ -167,16 +204,16 @@ static bool *chosen_pods(struct compile *compile, const struct index_ids *ids)
 }
 
 // Many pods: a walk over all addresses in their order is cheaper than sorting the members.
-static int add_many_pods(struct compile *compile, const struct index_ids *ids, enum family family,
+static int add_many_pods(struct index *index, const struct index_ids *ids, enum family family,
                          struct region_members *to, struct err *err)
 {
     const struct index_address *addresses;
     size_t n;
-    CLEANUP(free) bool *chosen = chosen_pods(compile, ids);
+    CLEANUP(free) bool *chosen = chosen_pods(index, ids);
     if (!chosen) {
         return err_oom(err);
     }
-    if (index_addresses(compile->index, family, &addresses, &n, err) < 0) {
+    if (index_addresses(index, family, &addresses, &n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
@@ -188,30 +225,51 @@ static int add_many_pods(struct compile *compile, const struct index_ids *ids, e
     return 0;
 }
 
-static int add_pods(struct compile *compile, const struct index_ids *ids, enum family family, struct region_members *to,
+static int add_pods(struct index *index, const struct index_ids *ids, enum family family, struct region_members *to,
                     struct err *err)
 {
     enum { MANY = 1000, SHARE = 32 };
-    if (ids->n > MANY && ids->n > index_count(compile->index) / SHARE) {
-        return add_many_pods(compile, ids, family, to, err);
+    if (ids->n > MANY && ids->n > index_count(index) / SHARE) {
+        return add_many_pods(index, ids, family, to, err);
     }
     for (size_t i = 0; i < ids->n; i++) {
-        if (add_pod(compile, ids->v[i], family, to) < 0) {
+        if (add_pod(index, ids->v[i], family, to) < 0) {
             return err_oom(err);
         }
     }
     return 0;
 }
 
-static int select_union(struct compile *compile, struct compile_union *u, struct err *err)
+static int select_union(struct index *index, struct compile_union *u, struct err *err)
 {
     if (!u->selected) {
-        if (select_pods(compile->index, u->peers, u->n, &u->pods, err) < 0) {
+        if (select_pods(index, u->peers, u->n, &u->pods, err) < 0) {
             return -1;
         }
         u->selected = true;
     }
     return 0;
+}
+
+// A set of pods that nobody knows yet.
+static int select_set(struct compile *compile, enum family family, struct compile_union *u, const struct buf *describe,
+                      struct err *err)
+{
+    const struct compile_provider *provider = compile->provider;
+    const char **name = &u->sets[family];
+    struct index *index = compile_everyone(compile, err);
+    MEMBERS_CLEANUP struct members members = {0};
+    if (!index || select_union(index, u, err) < 0 || add_pods(index, &u->pods, family, &members.list, err) < 0) {
+        return -1;
+    }
+    if (!provider) {
+        return add_set(compile, family, SET_HASH_IP, u->text, &members.list, describe, name, err);
+    }
+    CLEANUP(set_members_free) struct set_members *shared = share_members(&members.list);
+    if (!shared || provider->made_pods(provider->arg, family, u, shared) < 0) {
+        return err_oom(err);
+    }
+    return add_shared(compile, family, SET_HASH_IP, u->text, shared, describe, name, err);
 }
 
 int compile_set_pods(struct compile *compile, enum family family, struct compile_union *u, const char **ret,
@@ -221,17 +279,16 @@ int compile_set_pods(struct compile *compile, enum family family, struct compile
         *ret = u->sets[family];
         return 0;
     }
-    MEMBERS_CLEANUP struct members members = {0};
-    if (select_union(compile, u, err) < 0 || add_pods(compile, &u->pods, family, &members.list, err) < 0) {
-        return -1;
-    }
     BUF_CLEANUP struct buf describe = {0};
     describe_peers("pods", u->peers, u->n, &describe);
-    if (add_set(compile, family, SET_HASH_IP, u->text, &members.list, &describe, &u->sets[family], err) < 0) {
-        return -1;
+    const struct compile_provider *provider = compile->provider;
+    struct set_members *known = provider ? provider->known(provider->arg, family, u->text) : NULL;
+    int rc = known ? add_shared(compile, family, SET_HASH_IP, u->text, known, &describe, &u->sets[family], err)
+                   : select_set(compile, family, u, &describe, err);
+    if (rc == 0) {
+        *ret = u->sets[family];
     }
-    *ret = u->sets[family];
-    return 0;
+    return rc;
 }
 
 // ---- plain addresses and regions -----------------------------------------------------------------------------------
@@ -321,20 +378,20 @@ static int identify_named(const struct compile_group *group, struct region *regi
     return 0;
 }
 
-static int add_named(struct compile *compile, const struct compile_group *group, struct region *region,
+static int add_named(struct index *index, const struct compile_group *group, struct region *region,
                      enum family family, struct region_members *to, struct err *err)
 {
     const struct index_ports *ports;
     const struct index_address *addresses;
     size_t n;
     static const struct index_ids none;
-    if ((group->pod_union && select_union(compile, group->pod_union, err) < 0) ||
-        index_named_ports(compile->index, family, group->protocol, group->name, &ports, err) < 0 ||
-        index_addresses(compile->index, family, &addresses, &n, err) < 0) {
+    if ((group->pod_union && select_union(index, group->pod_union, err) < 0) ||
+        index_named_ports(index, family, group->protocol, group->name, &ports, err) < 0 ||
+        index_addresses(index, family, &addresses, &n, err) < 0) {
         return -1;
     }
     bool any = any_pod(group, region);
-    CLEANUP(free) bool *chosen = chosen_pods(compile, group->pod_union ? &group->pod_union->pods : &none);
+    CLEANUP(free) bool *chosen = chosen_pods(index, group->pod_union ? &group->pod_union->pods : &none);
     if (!chosen) {
         return err_oom(err);
     }
@@ -377,12 +434,25 @@ int compile_set_named(struct compile *compile, enum family family, struct compil
     if (*ret || !used) {
         return 0;
     }
+    const struct compile_provider *provider = compile->provider;
+    struct set_members *known = provider ? provider->known(provider->arg, family, text.data) : NULL;
+    if (known) {
+        return add_shared(compile, family, SET_HASH_IP_PORT, text.data, known, &describe, ret, err);
+    }
+    struct index *index = compile_everyone(compile, err);
     MEMBERS_CLEANUP struct members members = {0};
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; index && i < n; i++) {
         if (!no_pod(groups[i], regions[i]) &&
-            add_named(compile, groups[i], regions[i], family, &members.list, err) < 0) {
+            add_named(index, groups[i], regions[i], family, &members.list, err) < 0) {
             return -1;
         }
     }
-    return add_set(compile, family, SET_HASH_IP_PORT, text.data, &members.list, &describe, ret, err);
+    if (!index || !provider) {
+        return !index ? -1 : add_set(compile, family, SET_HASH_IP_PORT, text.data, &members.list, &describe, ret, err);
+    }
+    CLEANUP(set_members_free) struct set_members *shared = share_members(&members.list);
+    if (!shared || provider->made_named(provider->arg, family, text.data, groups, n, shared) < 0) {
+        return err_oom(err);
+    }
+    return add_shared(compile, family, SET_HASH_IP_PORT, text.data, shared, &describe, ret, err);
 }

@@ -43,7 +43,10 @@ struct engine_update {
     enum engine_outcome outcome;
     const struct engine_change *changes;  // ENGINE_MEMBERS, and with ENGINE_RULES of the sets that stay
     size_t n_changes;
-    struct ruleset *ruleset;  // ENGINE_RULES: the whole, the caller's (ruleset_free)
+    const struct ruleset *ruleset;  // ENGINE_RULES: the whole
+    // ENGINE_RULES: what the kernel holds when the last update that was kept is in it; NULL: not known (nothing was
+    // kept, or memory was out meanwhile), so the kernel must be read.
+    const struct ruleset *have;
     struct compile_stats stats;
     // For revocation (DESIGN 5.5): flows with one of these at an end may be judged differently now. Sorted, unique.
     // everything: too many to name, or facts or options changed.

@@ -94,8 +94,13 @@ int index_new(struct state *state, struct index **ret, struct err *err)
 {
     size_t n;
     const struct pod *const *pods = state_pods(state, &n);
+    return !pods && n ? err_oom(err) : index_new_of(state, pods, n, ret, err);
+}
+
+int index_new_of(struct state *state, const struct pod *const *pods, size_t n, struct index **ret, struct err *err)
+{
     CLEANUP(index_free) struct index *index = calloc(1, sizeof(*index));
-    if ((!pods && n) || !index) {
+    if (!index) {
         return err_oom(err);
     }
     if (n >= UINT32_MAX) {

@@ -20,6 +20,9 @@ struct index_namespace {
 
 // Borrows the state, which must not change while the index lives.
 NODISCARD int index_new(struct state *state, struct index **ret, struct err *err);
+// The same of some pods alone, given by namespace and name.
+NODISCARD int index_new_of(struct state *state, const struct pod *const *pods, size_t n, struct index **ret,
+                           struct err *err);
 void index_free(struct index *index);
 CLEANUP_DEFINE(struct index, index_free);
 

@@ -89,6 +89,12 @@ static bool namespace_matches(const struct select_peer *peer, const struct index
            (namespace->object && selector_matches(peer->namespaces, &namespace->object->meta.labels));
 }
 
+bool select_peer_matches(const struct select_peer *peer, const struct pod *pod, const struct ns_object *ns)
+{
+    const struct index_namespace namespace = {.name = pod->meta.ns, .object = ns};
+    return namespace_matches(peer, &namespace) && selector_matches(peer->pods, &pod->meta.labels);
+}
+
 // One select_pods.
 struct selection {
     struct index *index;

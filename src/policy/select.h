@@ -24,6 +24,9 @@ int select_peer_compare(const void *a, const void *b);  // by text, for qsort
 // Text for people: "x: app=web", "namespaces team=a: <all>".
 void select_peer_describe(const struct select_peer *peer, struct buf *out);
 
+// Whether the peer selects the pod; ns: its namespace, NULL when it was not seen yet.
+bool select_peer_matches(const struct select_peer *peer, const struct pod *pod, const struct ns_object *ns);
+
 // Whether the known requirements of a policy's subject select the pod (networkpolicy-v1.md 1.5: what is not understood
 // does not keep a pod from being isolated).
 bool select_subject_matches(const struct selector *subject, const struct pod *pod);

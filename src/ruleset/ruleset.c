@@ -8,6 +8,10 @@ enum { HASHSIZE_MIN = 64, MEMBERS_PER_BUCKET = 4, MAXELEM_MIN = 65536, MAXELEM_S
 void ruleset_free(struct ruleset *ruleset)
 {
     if (ruleset) {
+        for (size_t i = 0; i < ruleset->shared.n; i++) {
+            set_members_free(ruleset->shared.v[i]);
+        }
+        vec_free(&ruleset->shared);
         arena_free(&ruleset->arena);
         free(ruleset);
     }
@@ -157,7 +161,7 @@ bool set_equal(const struct set *a, const struct set *b)
     if (strcmp(a->name, b->name) != 0 || a->type != b->type || a->n_members != b->n_members) {
         return false;
     }
-    for (size_t i = 0; i < a->n_members; i++) {
+    for (size_t i = 0; a->members != b->members && i < a->n_members; i++) {
         if (set_member_compare(&a->members[i], &b->members[i]) != 0) {
             return false;
         }
