@@ -65,7 +65,7 @@ struct compile {
     const struct compile_provider *provider;  // NULL: none
     struct index *index;                      // with a provider of the node's pods alone
     struct index *everyone;                   // with a provider: of all pods, made when first needed
-    struct index_ids local;  // live pods of the node
+    struct index_ids local;                   // live pods of the node
     // Interfaces that enforced pods are behind; sorted by name, unique.
     VEC(const struct facts_interface *) interfaces;
     struct ruleset *out;

@@ -63,8 +63,7 @@ static int place_set(struct compile *compile, enum family family, struct set set
     }
     names_plain(words);
     set.describe = words;
-    if (vec_push(&table->sets, set) < 0 ||
-        map_put_str(table->set_names, text, (void *)(uintptr_t)set.name, NULL) < 0) {
+    if (vec_push(&table->sets, set) < 0 || map_put_str(table->set_names, text, (void *)(uintptr_t)set.name, NULL) < 0) {
         return err_oom(err);
     }
     *ret = set.name;
@@ -378,8 +377,8 @@ static int identify_named(const struct compile_group *group, struct region *regi
     return 0;
 }
 
-static int add_named(struct index *index, const struct compile_group *group, struct region *region,
-                     enum family family, struct region_members *to, struct err *err)
+static int add_named(struct index *index, const struct compile_group *group, struct region *region, enum family family,
+                     struct region_members *to, struct err *err)
 {
     const struct index_ports *ports;
     const struct index_address *addresses;
@@ -442,8 +441,7 @@ int compile_set_named(struct compile *compile, enum family family, struct compil
     struct index *index = compile_everyone(compile, err);
     MEMBERS_CLEANUP struct members members = {0};
     for (size_t i = 0; index && i < n; i++) {
-        if (!no_pod(groups[i], regions[i]) &&
-            add_named(index, groups[i], regions[i], family, &members.list, err) < 0) {
+        if (!no_pod(groups[i], regions[i]) && add_named(index, groups[i], regions[i], family, &members.list, err) < 0) {
             return -1;
         }
     }

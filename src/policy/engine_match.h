@@ -9,7 +9,8 @@
 
 struct engine_match;
 
-// An empty index; NULL when memory is out. before: the one that it takes the place of for targets that live on, or NULL.
+// An empty index; NULL when memory is out. before: the one that it takes the place of for targets that live on, or
+// NULL.
 struct engine_match *engine_match_new(const struct engine_match *before);
 void engine_match_free(struct engine_match *match);
 CLEANUP_DEFINE(struct engine_match, engine_match_free);

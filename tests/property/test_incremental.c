@@ -83,8 +83,8 @@ static void check_change(const struct world *w, const struct set *old, const str
     size_t n_add = change ? change->n_add : 0;
     size_t n_remove = change ? change->n_remove : 0;
     if (old->n_members + n_add - n_remove != new->n_members) {
-        print_message("set %s (%s): %zu members, %zu come, %zu go, %zu then\n", old->name, new->describe, old->n_members,
-                      n_add, n_remove, new->n_members);
+        print_message("set %s (%s): %zu members, %zu come, %zu go, %zu then\n", old->name, new->describe,
+                      old->n_members, n_add, n_remove, new->n_members);
         no(w, "a change has another size than the difference");
     }
     for (size_t i = 0; i < n_add; i++) {
