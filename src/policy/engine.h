@@ -63,6 +63,10 @@ void engine_keep(struct engine *engine);
 // The present state's whole ruleset, a new one, as the last update left it: for a kernel that is read back.
 NODISCARD int engine_ruleset(struct engine *engine, struct ruleset **ret, struct err *err);
 
+// What the kernel holds by the updates that were kept, whatever has come since; NULL: not known (nothing was kept, or
+// memory is out). Borrowed until the next call of the engine.
+const struct ruleset *engine_kept(struct engine *engine);
+
 // How much it holds, for tests and benchmarks: selectors that are followed, and how many of them the last pod event was
 // tested against.
 struct engine_sizes {

@@ -325,6 +325,11 @@ static int make_have(struct engine *engine)
     return 0;
 }
 
+const struct ruleset *engine_kept(struct engine *engine)
+{
+    return engine->lost || !engine->kept || make_have(engine) < 0 ? NULL : engine->have;
+}
+
 // ---- touched addresses ---------------------------------------------------------------------------------------------
 
 // False: there is no room, everything is touched.

@@ -191,6 +191,12 @@ static void update(struct world *w)
         assert_int_equal(engine_ruleset(w->engine, &whole, &err), 0);
         same_bytes(w, now, whole, "the engine's whole ruleset");
     }
+    if (w->kernel && rng_chance(&w->cluster.rng, 25)) {
+        const struct ruleset *kept = engine_kept(w->engine);
+        assert_non_null(kept);
+        same_bytes(w, w->kernel, kept, "what was kept");
+        assert_int_equal(engine_update(w->engine, &update, &err), 0);
+    }
     // Else the write failed, and the next update must tell of all of it again.
     if (rng_chance(&w->cluster.rng, 75)) {
         engine_keep(w->engine);

@@ -271,6 +271,67 @@ void contract_members(const struct backend_ops *ops)
     contract_close(&contract);
 }
 
+// Changes that change_members is told, by the difference of two sets.
+static void change(struct contract *contract, const struct set *from, const struct set *to, struct apply_report *ret)
+{
+    struct err err = {0};
+    struct set_member added[8];
+    struct set_member removed[8];
+    struct set_change change = {
+        .family = FAMILY_V4, .set = to->name, .type = to->type, .add = added, .remove = removed};
+    for (size_t i = 0, j = 0; i < from->n_members || j < to->n_members;) {
+        int order = i == from->n_members ? 1
+                    : j == to->n_members ? -1
+                                         : set_member_compare(&from->members[i], &to->members[j]);
+        if (order < 0) {
+            removed[change.n_remove++] = from->members[i];
+        } else if (order > 0) {
+            added[change.n_add++] = to->members[j];
+        }
+        i += order <= 0;
+        j += order >= 0;
+    }
+    size_t done = contract->after;
+    assert_int_equal(contract->backend->ops->change_members(contract->backend, &change, 1, ret, &err), 0);
+    assert_int_equal(contract->after - done, ret->writes);
+    assert_int_equal(contract->before, contract->after);
+}
+
+void contract_changes(const struct backend_ops *ops)
+{
+    struct contract contract = {0};
+    struct apply_report report = {0};
+    struct err err = {0};
+    CLEANUP(ruleset_free) struct ruleset *three = contract_big(3, NULL);
+    CLEANUP(ruleset_free) struct ruleset *other = contract_big(5, "10.0.0.1");
+    contract_open(&contract, ops);
+    (void)contract_apply(&contract, NULL, three);
+    const struct set *from = &three->tables[FAMILY_V4].sets[0];
+    const struct set *to = &other->tables[FAMILY_V4].sets[0];
+    change(&contract, from, to, &report);
+    assert_int_equal(report.members_added, 2);
+    assert_int_equal(report.members_removed, 1);
+    assert_int_equal(report.commits, 0);
+    contract_expect(&contract, other);
+    // What is there already, and what is gone already, is no error.
+    change(&contract, from, to, &report);
+    contract_expect(&contract, other);
+    // A set that is not there is one, and nothing else has changed.
+    const struct set_change absent = {.family = FAMILY_V4,
+                                      .set = "NP4-ABSENT",
+                                      .type = SET_HASH_IP,
+                                      .add = to->members,
+                                      .n_add = 1,
+                                      .remove = to->members,
+                                      .n_remove = 0};
+    assert_int_equal(ops->change_members(contract.backend, &absent, 1, &report, &err), -1);
+    assert_int_equal(err.kind, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.object, "NP4-ABSENT") ? "named" : strstr(err.msg, "NP4-ABSENT"));
+    contract_expect(&contract, other);
+    purge(&contract);
+    contract_close(&contract);
+}
+
 void contract_growth(const struct backend_ops *ops)
 {
     struct contract contract = {0};

@@ -32,5 +32,6 @@ struct ruleset *contract_change(struct rng *rng, const struct ruleset *from);
 void contract_first(const struct backend_ops *ops);    // first apply: exact counts; purge
 void contract_random(const struct backend_ops *ops);   // random rulesets and changes, seeds printed
 void contract_members(const struct backend_ops *ops);  // deltas of members
+void contract_changes(const struct backend_ops *ops);  // change_members: alone, repeated, refused
 void contract_growth(const struct backend_ops *ops);   // a set beyond its first maxelem
 void contract_retype(const struct backend_ops *ops);   // a set's name with another type

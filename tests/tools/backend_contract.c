@@ -51,6 +51,12 @@ static void legacy_members(void **state)
     contract_members(&backend_legacy);
 }
 
+static void legacy_changes(void **state)
+{
+    (void)state;
+    contract_changes(&backend_legacy);
+}
+
 static void legacy_growth(void **state)
 {
     (void)state;
@@ -291,12 +297,12 @@ static void legacy_refused_member(void **state)
 static int run_cases(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(legacy_first),          cmocka_unit_test(legacy_random),
-        cmocka_unit_test(legacy_members),        cmocka_unit_test(legacy_growth),
-        cmocka_unit_test(legacy_retype),         cmocka_unit_test(legacy_killed),
-        cmocka_unit_test(legacy_lock),           cmocka_unit_test(legacy_intruder),
-        cmocka_unit_test(legacy_stale_have),     cmocka_unit_test(legacy_alien_sets),
-        cmocka_unit_test(legacy_refused_member),
+        cmocka_unit_test(legacy_first),      cmocka_unit_test(legacy_random),
+        cmocka_unit_test(legacy_members),    cmocka_unit_test(legacy_changes),
+        cmocka_unit_test(legacy_growth),     cmocka_unit_test(legacy_retype),
+        cmocka_unit_test(legacy_killed),     cmocka_unit_test(legacy_lock),
+        cmocka_unit_test(legacy_intruder),   cmocka_unit_test(legacy_stale_have),
+        cmocka_unit_test(legacy_alien_sets), cmocka_unit_test(legacy_refused_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,6 +151,7 @@ const struct backend_ops backend_legacy = {
     .open = legacy_open,
     .snapshot = legacy_snapshot,
     .apply = legacy_apply,
+    .change_members = legacy_change_members,
     .purge = legacy_purge,
     .close = legacy_close,
 };

@@ -82,6 +82,10 @@ NODISCARD int legacy_sets_read(struct legacy *legacy, struct ruleset **ret, stru
 NODISCARD int legacy_sets_widen(struct legacy_apply *apply, struct err *err);
 NODISCARD int legacy_sets_narrow(struct legacy_apply *apply, struct err *err);
 
+// backend_ops.change_members.
+NODISCARD int legacy_change_members(struct backend *backend, const struct set_change *changes, size_t n,
+                                    struct apply_report *ret, struct err *err);
+
 // Before anything is written: ERR_BUG for what the kernel would only say is missing.
 NODISCARD int legacy_table_check(const struct table *want, struct err *err);
 // Phase 2: one commit at most.

@@ -195,7 +195,8 @@ static int write_chunk(const struct target *target, const char *step, change_fn 
     return result;
 }
 
-static int add_all(const struct target *target, const struct set_member *members, size_t n, struct err *err)
+static int change_all(const struct target *target, bool add, const struct set_member *members, size_t n,
+                      struct err *err)
 {
     struct sets_member chunk[CHUNK];
     for (size_t first = 0; first < n; first += CHUNK) {
@@ -203,7 +204,7 @@ static int add_all(const struct target *target, const struct set_member *members
         for (size_t i = 0; i < count; i++) {
             chunk[i] = door_member(&members[first + i]);
         }
-        if (write_chunk(target, "set-add", sets_add, chunk, count, err) < 0) {
+        if (write_chunk(target, add ? "set-add" : "set-del", add ? sets_add : sets_delete, chunk, count, err) < 0) {
             return -1;
         }
     }
@@ -264,7 +265,7 @@ static int rebuild(const struct target *target, const struct set *set, const str
             return -1;
         }
     }
-    if (add_all(&spare, set->members, set->n_members, err) < 0 || change_some(&spare, true, extra, n_extra, err) < 0) {
+    if (change_all(&spare, true, set->members, set->n_members, err) < 0 || change_some(&spare, true, extra, n_extra, err) < 0) {
         return -1;
     }
     legacy_step(apply->legacy, "set-swap", false);
@@ -311,7 +312,7 @@ static int create_filled(const struct target *target, const struct set *set, str
                    alien->header.family == SETS_V6 ? "IPv6" : "IPv4", err) < 0) {
         return -1;
     }
-    if (create(target, set->n_members, err) < 0 || add_all(target, set->members, set->n_members, err) < 0) {
+    if (create(target, set->n_members, err) < 0 || change_all(target, true, set->members, set->n_members, err) < 0) {
         return -1;
     }
     apply->report.sets_created++;
@@ -434,6 +435,33 @@ int legacy_sets_narrow(struct legacy_apply *apply, struct err *err)
         if (!wanted) {
             destroy_stale(apply, name);
         }
+    }
+    return 0;
+}
+
+int legacy_change_members(struct backend *backend, const struct set_change *changes, size_t n, struct apply_report *ret,
+                          struct err *err)
+{
+    struct legacy *legacy = CONTAINER_OF(backend, struct legacy, backend);
+    struct legacy_apply apply = {.legacy = legacy};
+    if (legacy_sets_open(legacy, err) < 0) {
+        return -1;
+    }
+    for (unsigned adding = 0; adding < 2; adding++) {
+        bool add = adding == 0;
+        for (size_t i = 0; i < n; i++) {
+            const struct set_change *change = &changes[i];
+            const struct target target = {&apply, change->family, change->set, change->type};
+            size_t count = add ? change->n_add : change->n_remove;
+            if (change_all(&target, add, add ? change->add : change->remove, count, err) < 0) {
+                return err_at_object(err, "set %s", change->set);
+            }
+            apply.report.members_added += add ? count : 0;
+            apply.report.members_removed += add ? 0 : count;
+        }
+    }
+    if (ret) {
+        *ret = apply.report;
     }
     return 0;
 }

@@ -221,6 +221,78 @@ static int memory_apply(struct backend *backend, const struct ruleset *have, con
     return 0;
 }
 
+static int compare_members(const void *a, const void *b)
+{
+    return set_member_compare(a, b);
+}
+
+static bool is_among(const struct set_member *member, const struct set_member *members, size_t n)
+{
+    return n && bsearch(member, members, n, sizeof(*members), compare_members);
+}
+
+// NULL when the kernel has no such set.
+static struct set *own_set(const struct memory *memory, const struct set_change *change)
+{
+    // The sets are this backend's own copy.
+    return (struct set *)(uintptr_t)table_set(&memory->ruleset->tables[change->family], change->set);
+}
+
+static int change_set(struct memory *memory, const struct set_change *change, bool add, struct apply_report *report,
+                      struct err *err)
+{
+    struct set *set = own_set(memory, change);
+    size_t n = add ? change->n_add : change->n_remove;
+    if (!set || set->type != change->type) {
+        return err_set(err, ERR_NOT_FOUND, 0, "there is no set %s", change->set);
+    }
+    if (n == 0) {
+        return 0;
+    }
+    take_step(memory, add ? "set-add" : "set-del", report);
+    struct set_member *members = arena_alloc(&memory->ruleset->arena, (set->n_members + n) * sizeof(*members));
+    if (!members) {
+        return err_oom(err);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < set->n_members; i++) {
+        if (add || !is_among(&set->members[i], change->remove, n)) {
+            members[kept++] = set->members[i];
+        }
+    }
+    report->members_removed += set->n_members - kept;
+    for (size_t i = 0; add && i < n; i++) {
+        if (!is_among(&change->add[i], set->members, set->n_members)) {
+            members[kept++] = change->add[i];
+            report->members_added++;
+        }
+    }
+    if (kept > 1) {
+        qsort(members, kept, sizeof(*members), compare_members);
+    }
+    set->members = members;
+    set->n_members = kept;
+    return 0;
+}
+
+static int memory_change_members(struct backend *backend, const struct set_change *changes, size_t n,
+                                 struct apply_report *ret, struct err *err)
+{
+    struct memory *memory = CONTAINER_OF(backend, struct memory, backend);
+    struct apply_report report = {0};
+    for (unsigned adding = 0; adding < 2; adding++) {
+        for (size_t i = 0; i < n; i++) {
+            if (change_set(memory, &changes[i], adding == 0, &report, err) < 0) {
+                return -1;
+            }
+        }
+    }
+    if (ret) {
+        *ret = report;
+    }
+    return 0;
+}
+
 static int memory_probe(struct err *err)
 {
     (void)err;
@@ -272,6 +344,7 @@ const struct backend_ops backend_memory = {
     .open = memory_open,
     .snapshot = memory_snapshot,
     .apply = memory_apply,
+    .change_members = memory_change_members,
     .purge = memory_purge,
     .close = memory_close,
 };

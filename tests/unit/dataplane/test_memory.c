@@ -28,6 +28,12 @@ static void memory_members(void **state)
     contract_members(&backend_memory);
 }
 
+static void memory_changes(void **state)
+{
+    (void)state;
+    contract_changes(&backend_memory);
+}
+
 static void memory_growth(void **state)
 {
     (void)state;
@@ -72,9 +78,9 @@ static void backend_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_first),  cmocka_unit_test(memory_random), cmocka_unit_test(memory_members),
-        cmocka_unit_test(memory_growth), cmocka_unit_test(memory_retype), cmocka_unit_test(memory_copies),
-        cmocka_unit_test(backend_names),
+        cmocka_unit_test(memory_first),   cmocka_unit_test(memory_changes), cmocka_unit_test(memory_random),
+        cmocka_unit_test(memory_members), cmocka_unit_test(memory_growth),  cmocka_unit_test(memory_retype),
+        cmocka_unit_test(memory_copies),  cmocka_unit_test(backend_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
