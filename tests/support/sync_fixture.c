@@ -56,6 +56,19 @@ static int spy_apply(struct backend *backend, const struct ruleset *have, const 
     return rc;
 }
 
+static int spy_change_members(struct backend *backend, const struct set_change *changes, size_t n,
+                              struct apply_report *ret, struct err *err)
+{
+    spy.member_changes++;
+    if (spy.fail_next > 0) {
+        spy.fail_next--;
+        return err_set(err, ERR_RETRY, 0, "the kernel is busy");
+    }
+    int rc = backend_memory.change_members(backend, changes, n, ret, err);
+    spy.last = *ret;
+    return rc;
+}
+
 static int spy_purge(struct backend *backend, struct apply_report *ret, struct err *err)
 {
     return backend_memory.purge(backend, ret, err);
@@ -67,6 +80,7 @@ static const struct backend_ops spy_ops = {
     .open = spy_open,
     .snapshot = spy_snapshot,
     .apply = spy_apply,
+    .change_members = spy_change_members,
     .purge = spy_purge,
 };
 

@@ -12,7 +12,8 @@
 
 struct sync_spy {
     int applies;     // with have given
-    int read_backs;  // with have NULL
+    int read_backs;
+    int member_changes;  // with have NULL
     int fail_next;   // that many applies fail
     bool fail_open;
     bool drift;     // before the next read-back another program removes what is ours
