@@ -64,8 +64,17 @@ static int spy_change_members(struct backend *backend, const struct set_change *
         spy.fail_next--;
         return err_set(err, ERR_RETRY, 0, "the kernel is busy");
     }
+    if (spy.lose_sets) {
+        struct apply_report ignored;
+        spy.lose_sets = false;
+        if (backend_memory.purge(backend, &ignored, err) < 0) {
+            return -1;
+        }
+    }
     int rc = backend_memory.change_members(backend, changes, n, ret, err);
-    spy.last = *ret;
+    if (rc == 0) {
+        spy.last = *ret;
+    }
     return rc;
 }
 

@@ -11,13 +11,14 @@
 #include "agent/sync.h"
 
 struct sync_spy {
-    int applies;     // with have given
+    int applies;  // with have given
     int read_backs;
-    int member_changes;  // with have NULL
-    int fail_next;   // that many applies fail
+    int member_changes;
+    int fail_next;  // that many applies fail
     bool fail_open;
-    bool drift;     // before the next read-back another program removes what is ours
-    size_t pinned;  // leftovers that a read-back finds in use
+    bool drift;      // before the next read-back another program removes what is ours
+    bool lose_sets;  // before the next change of members the same
+    size_t pinned;   // leftovers that a read-back finds in use
     struct apply_report last;
 };
 extern struct sync_spy spy;
