@@ -294,6 +294,10 @@ static enum answer ask_rule(const struct verify_reach *reach, const struct verif
     if (rule->protocol) {
         answer = known_or_open(known->protocol != VERIFY_ANY, known->protocol == rule->protocol);
     }
+    // Classes are of flows without a mark, and of packets whose bridge port is not known.
+    if (*rule->physdev_in || *rule->physdev_out || rule->connmark) {
+        return ANSWER_NO;
+    }
     if (*rule->in || *rule->out || rule->n_ports) {
         answer = both(answer, ANSWER_OPEN);
     }

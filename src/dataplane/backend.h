@@ -52,7 +52,7 @@ struct set_change {
     enum family family;
     const char *set;
     enum set_type type;
-    const struct set_member *add;     // sorted, as remove is
+    const struct set_member *add;  // sorted, as remove is
     size_t n_add;
     const struct set_member *remove;
     size_t n_remove;

@@ -17,6 +17,8 @@ enum match {
     MATCH_HL,
     MATCH_CONNTRACK,
     MATCH_ADDRTYPE,
+    MATCH_PHYSDEV,
+    MATCH_CONNMARK,
     MATCH_SET,
     MATCH_COMMENT,
     MATCH_COUNT,
@@ -31,6 +33,8 @@ static const char *const match_names[MATCH_COUNT] = {
     [MATCH_HL] = "hl",
     [MATCH_CONNTRACK] = "conntrack",
     [MATCH_ADDRTYPE] = "addrtype",
+    [MATCH_PHYSDEV] = "physdev",
+    [MATCH_CONNMARK] = "connmark",
     [MATCH_SET] = "set",
     [MATCH_COMMENT] = "comment",
 };
@@ -115,6 +119,32 @@ static int read_in(struct reader *reader, const char *const *args)
 static int read_out(struct reader *reader, const char *const *args)
 {
     return read_iface(reader, args[0], reader->parsed->rule.out);
+}
+
+static int read_physdev_in(struct reader *reader, const char *const *args)
+{
+    return read_iface(reader, args[0], reader->parsed->rule.physdev_in);
+}
+
+static int read_physdev_out(struct reader *reader, const char *const *args)
+{
+    return read_iface(reader, args[0], reader->parsed->rule.physdev_out);
+}
+
+// "0x1/0xff"; without a mask every bit counts.
+static int read_mark(struct reader *reader, const char *const *args)
+{
+    struct rule *rule = &reader->parsed->rule;
+    const char *slash = strchr(args[0], '/');
+    uint32_t mask = UINT32_MAX;
+    uint32_t mark = 0;
+    if (!parse_bits(args[0], slash ? (size_t)(slash - args[0]) : strlen(args[0]), &mark) ||
+        (slash && !parse_bits(slash + 1, strlen(slash + 1), &mask)) || mask == 0 || (mark & ~mask)) {
+        return bad_value(reader, args[0]);
+    }
+    rule->connmark = mark;
+    rule->connmark_mask = mask;
+    return 0;
 }
 
 static int read_protocol(struct reader *reader, const char *const *args)
@@ -292,6 +322,9 @@ static const struct {
     {"--hl-eq", 1, 1u << MATCH_HL, false, false, read_hl},
     {"--ctstate", 1, 1u << MATCH_CONNTRACK, true, false, read_ct_state},
     {"--src-type", 1, 1u << MATCH_ADDRTYPE, false, false, read_src_type},
+    {"--physdev-in", 1, 1u << MATCH_PHYSDEV, false, false, read_physdev_in},
+    {"--physdev-out", 1, 1u << MATCH_PHYSDEV, false, false, read_physdev_out},
+    {"--mark", 1, 1u << MATCH_CONNMARK, false, false, read_mark},
     {"--match-set", 2, 1u << MATCH_SET, false, false, read_match_set},
     {"--comment", 1, 1u << MATCH_COMMENT, false, false, read_comment},
     {"-j", 1, 1u << MATCH_HEADER, false, false, read_jump},
@@ -374,6 +407,8 @@ static int check_matches(const struct reader *reader)
         {MATCH_HL, rule->hop_limit >= 0 && reader->family == FAMILY_V6},
         {MATCH_CONNTRACK, rule->ct_states != 0},
         {MATCH_ADDRTYPE, rule->source_local},
+        {MATCH_PHYSDEV, *rule->physdev_in || *rule->physdev_out},
+        {MATCH_CONNMARK, rule->connmark_mask != 0},
         {MATCH_SET, rule->set != NULL},
         {MATCH_COMMENT, rule->comment != NULL},
     };

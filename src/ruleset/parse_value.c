@@ -17,6 +17,33 @@ bool parse_number(const char *word, unsigned max, unsigned *ret)
     return true;
 }
 
+bool parse_bits(const char *word, size_t len, uint32_t *ret)
+{
+    enum { DIGITS = 8 };
+    uint64_t value = 0;
+    bool hex = len > 2 && word[0] == '0' && word[1] == 'x';
+    if (!hex) {
+        if (!num_parse_u64(word, len, UINT32_MAX, &value)) {
+            return false;
+        }
+        *ret = (uint32_t)value;
+        return true;
+    }
+    if (len > 2 + DIGITS) {
+        return false;
+    }
+    for (size_t i = 2; i < len; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const char *digit = strchr(digits, word[i]);
+        if (!digit || !word[i]) {
+            return false;
+        }
+        value = value << 4 | (uint64_t)(digit - digits);
+    }
+    *ret = (uint32_t)value;
+    return true;
+}
+
 bool parse_protocol(const char *word, uint8_t *ret)
 {
     static const struct render_word etc_protocols[] = {{"ipencap", 4}, {"ipv6", 41}, {"gre", 47}, {"icmpv6", 58}};

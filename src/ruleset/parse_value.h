@@ -7,6 +7,8 @@
 #include "ruleset/ruleset.h"
 
 bool parse_number(const char *word, unsigned max, unsigned *ret);
+// "0x1f" or "31", of 32 bits; the word need not end behind len.
+bool parse_bits(const char *word, size_t len, uint32_t *ret);
 // A name that iptables knows by itself or takes from /etc/protocols for our rules (ipencap, ipv6, gre), or 1..255.
 bool parse_protocol(const char *word, uint8_t *ret);
 // "10.0.0.0/8", or an address alone as its own prefix; host bits are masked off.

@@ -138,6 +138,22 @@ static void put_matches(enum family family, const struct table *table, const str
     if (rule->hop_limit >= 0) {
         buf_printf(out, " -m hl --hl-eq %d", rule->hop_limit);
     }
+    if (*rule->physdev_in || *rule->physdev_out) {
+        buf_puts(out, " -m physdev");
+        if (*rule->physdev_in) {
+            buf_printf(out, " --physdev-in %s", rule->physdev_in);
+        }
+        if (*rule->physdev_out) {
+            buf_printf(out, " --physdev-out %s", rule->physdev_out);
+        }
+    }
+    if (rule->connmark_mask) {
+        buf_printf(out, " -m connmark --mark 0x%x", rule->connmark);
+        // As iptables-save prints it.
+        if (rule->connmark_mask != UINT32_MAX) {
+            buf_printf(out, "/0x%x", rule->connmark_mask);
+        }
+    }
     if (rule->ct_states) {
         put_ct_states(rule, out);
     }

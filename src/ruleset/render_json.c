@@ -134,6 +134,16 @@ static void put_matches(struct list *object, const struct rule *rule)
     if (rule->hop_limit >= 0) {
         put_number(object, "hopLimit", (unsigned long)rule->hop_limit);
     }
+    if (*rule->physdev_in) {
+        put_text(object, "physdevIn", rule->physdev_in);
+    }
+    if (*rule->physdev_out) {
+        put_text(object, "physdevOut", rule->physdev_out);
+    }
+    if (rule->connmark_mask) {
+        put_number(object, "connmark", rule->connmark);
+        put_number(object, "connmarkMask", rule->connmark_mask);
+    }
     if (rule->ct_states) {
         put_ct_states(object, rule);
     }

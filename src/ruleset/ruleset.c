@@ -136,11 +136,12 @@ bool rule_equal(const struct rule *a, const struct rule *b)
 {
     // What a rule does not use (ct_invert without states, the direction without a set) makes no difference.
     return addresses_equal(a, b) && strcmp(a->in, b->in) == 0 && strcmp(a->out, b->out) == 0 &&
-           a->protocol == b->protocol && a->icmp_type == b->icmp_type && a->hop_limit == b->hop_limit &&
-           a->ct_states == b->ct_states && (a->ct_states == 0 || a->ct_invert == b->ct_invert) &&
-           a->source_local == b->source_local && ports_equal(a, b) && text_equal(a->set, b->set) &&
-           (!a->set || a->set_direction == b->set_direction) && a->target == b->target &&
-           text_equal(a->chain, b->chain) && text_equal(a->comment, b->comment);
+           strcmp(a->physdev_in, b->physdev_in) == 0 && strcmp(a->physdev_out, b->physdev_out) == 0 &&
+           a->connmark_mask == b->connmark_mask && a->connmark == b->connmark && a->protocol == b->protocol &&
+           a->icmp_type == b->icmp_type && a->hop_limit == b->hop_limit && a->ct_states == b->ct_states &&
+           (a->ct_states == 0 || a->ct_invert == b->ct_invert) && a->source_local == b->source_local &&
+           ports_equal(a, b) && text_equal(a->set, b->set) && (!a->set || a->set_direction == b->set_direction) &&
+           a->target == b->target && text_equal(a->chain, b->chain) && text_equal(a->comment, b->comment);
 }
 
 bool chain_equal(const struct chain *a, const struct chain *b)

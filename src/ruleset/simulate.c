@@ -212,7 +212,10 @@ static int rule_matches(const struct walk *walk, const struct rule *rule)
     unsigned hop_limit = packet->hop_limit ? packet->hop_limit : HOP_LIMIT_DEFAULT;
     if (!ports_match(rule, packet) || !icmp_matches(rule, packet) ||
         (rule->hop_limit >= 0 && (unsigned)rule->hop_limit != hop_limit) || !ct_matches(rule, packet) ||
-        (rule->source_local && !packet->source_is_node)) {
+        (rule->source_local && !packet->source_is_node) ||
+        (*rule->physdev_in && strcmp(rule->physdev_in, packet->physdev_in) != 0) ||
+        (*rule->physdev_out && strcmp(rule->physdev_out, packet->physdev_out) != 0) ||
+        (packet->connmark & rule->connmark_mask) != rule->connmark) {
         return 0;
     }
     return rule->set ? set_matches(walk, rule) : 1;

@@ -162,10 +162,9 @@ static int probe_extension(const struct xtables_ops *ops, int fd, const struct x
     return err_errno(err, "ask for iptables extension %s", extension->name);
 }
 
-int xtables_probe(enum xtables_family family, struct err *err)
+static int open_probe(const struct xtables_ops *ops, int *ret, struct err *err)
 {
-    const struct xtables_ops *ops = family_ops(family);
-    __attribute__((cleanup(cleanup_fd))) int fd = socket(ops->socket_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    int fd = socket(ops->socket_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
     if (fd < 0 && (errno == EPERM || errno == EACCES)) {
         return err_set(err, ERR_DENIED, errno, "open raw %s socket: CAP_NET_RAW is missing", ops->name);
     }
@@ -175,13 +174,40 @@ int xtables_probe(enum xtables_family family, struct err *err)
     if (fd < 0) {
         return err_errno(err, "open raw %s socket", ops->name);
     }
+    *ret = fd;
+    return 0;
+}
+
+int xtables_probe(enum xtables_family family, struct err *err)
+{
+    const struct xtables_ops *ops = family_ops(family);
+    CLEANUP(fd) int fd = -1;
     struct xtables_extension extension;
+    if (open_probe(ops, &fd, err) < 0) {
+        return -1;
+    }
     for (size_t i = 0; xtables_match_extension(family, i, &extension); i++) {
-        if (probe_extension(ops, fd, &extension, err) < 0) {
+        if (!extension.optional && probe_extension(ops, fd, &extension, err) < 0) {
             return -1;
         }
     }
     return 0;
+}
+
+int xtables_probe_match(enum xtables_family family, const char *match, struct err *err)
+{
+    const struct xtables_ops *ops = family_ops(family);
+    CLEANUP(fd) int fd = -1;
+    struct xtables_extension extension;
+    if (open_probe(ops, &fd, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; xtables_match_extension(family, i, &extension); i++) {
+        if (!extension.is_target && strcmp(extension.name, match) == 0) {
+            return probe_extension(ops, fd, &extension, err);
+        }
+    }
+    return err_set(err, ERR_BUG, 0, "no match %s is known", match);
 }
 
 int xtables_open(enum xtables_family family, struct xtables **ret, struct err *err)

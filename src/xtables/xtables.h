@@ -54,13 +54,17 @@ struct xtables_rule {
     uint8_t destination_length;
     char in[XTABLES_INTERFACE];  // exact names; "" any
     char out[XTABLES_INTERFACE];
-    uint8_t protocol;    // 0: any
-    int16_t icmp_type;   // -1: any; needs protocol 1 (IPv4) or 58 (IPv6)
-    int16_t hop_limit;   // -1: any; IPv6 only
-    unsigned ct_states;  // mask of enum xtables_ct; 0: no conntrack match
-    bool ct_invert;      // "! --ctstate"
-    bool source_local;   // addrtype --src-type LOCAL
-    size_t n_ports;      // destination ports: 0 any; 1 by the tcp or udp match, else by multiport
+    uint8_t protocol;                    // 0: any
+    int16_t icmp_type;                   // -1: any; needs protocol 1 (IPv4) or 58 (IPv6)
+    int16_t hop_limit;                   // -1: any; IPv6 only
+    unsigned ct_states;                  // mask of enum xtables_ct; 0: no conntrack match
+    bool ct_invert;                      // "! --ctstate"
+    bool source_local;                   // addrtype --src-type LOCAL
+    char physdev_in[XTABLES_INTERFACE];  // exact names of bridge ports; "" any
+    char physdev_out[XTABLES_INTERFACE];
+    uint32_t connmark;
+    uint32_t connmark_mask;  // 0: no connmark match
+    size_t n_ports;          // destination ports: 0 any; 1 by the tcp or udp match, else by multiport
     struct xtables_range ports[XTABLES_PORTS];
     bool has_set;
     uint16_t set_index;
@@ -107,6 +111,9 @@ NODISCARD int xtables_presence_of(enum xtables_family family, const char *table,
                                   struct err *err);
 // Whether the kernel has every match and target revision that rules here are built of; ERR_UNSUPPORTED names modules.
 NODISCARD int xtables_probe(enum xtables_family family, struct err *err);
+
+// The same of one match, which only some rules need and xtables_probe does not ask for: "physdev", "connmark".
+NODISCARD int xtables_probe_match(enum xtables_family family, const char *match, struct err *err);
 
 struct xtables;
 

@@ -7,8 +7,10 @@
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_comment.h>
+#include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_multiport.h>
+#include <linux/netfilter/xt_physdev.h>
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include <string.h>
@@ -32,6 +34,7 @@ enum {
     REVISION_CONNTRACK = 3,
     REVISION_MULTIPORT = 1,
     REVISION_ADDRTYPE = 1,
+    REVISION_CONNMARK = 1,
     ALL_CODES = 0xff,
 };
 
@@ -183,6 +186,37 @@ static void put_conntrack(struct xtables_writer *writer, const struct xtables_ru
     }
 }
 
+// As iptables writes an exact name: the mask covers its NUL.
+static void put_port_name(const char *name, char to[XTABLES_INTERFACE], char mask[XTABLES_INTERFACE])
+{
+    size_t len = strnlen(name, XTABLES_INTERFACE - 1);
+    memcpy(to, name, len);
+    memset(mask, 0xff, len ? len + 1 : 0);
+}
+
+static void put_physdev(struct xtables_writer *writer, const struct xtables_rule *rule)
+{
+    bool used = *rule->physdev_in || *rule->physdev_out;
+    struct xt_physdev_info *physdev = used ? put_match(writer, "physdev", 0, sizeof(*physdev)) : NULL;
+    if (!physdev) {
+        return;
+    }
+    put_port_name(rule->physdev_in, physdev->physindev, physdev->in_mask);
+    put_port_name(rule->physdev_out, physdev->physoutdev, physdev->out_mask);
+    physdev->bitmask =
+        (uint8_t)((*rule->physdev_in ? XT_PHYSDEV_OP_IN : 0) | (*rule->physdev_out ? XT_PHYSDEV_OP_OUT : 0));
+}
+
+static void put_connmark(struct xtables_writer *writer, const struct xtables_rule *rule)
+{
+    struct xt_connmark_mtinfo1 *connmark =
+        rule->connmark_mask ? put_match(writer, "connmark", REVISION_CONNMARK, sizeof(*connmark)) : NULL;
+    if (connmark) {
+        connmark->mark = rule->connmark;
+        connmark->mask = rule->connmark_mask;
+    }
+}
+
 static void put_set(struct xtables_writer *writer, const struct xtables_rule *rule)
 {
     struct xt_set_info_match_v4 *set = rule->has_set ? put_match(writer, "set", REVISION_SET, sizeof(*set)) : NULL;
@@ -203,6 +237,8 @@ int xtables_match_encode(enum xtables_family family, const struct xtables_rule *
         put_hop_limit(writer, family, rule, err) < 0) {
         return -1;
     }
+    put_physdev(writer, rule);
+    put_connmark(writer, rule);
     put_conntrack(writer, rule);
     if (rule->source_local) {
         struct xt_addrtype_info_v1 *type = put_match(writer, "addrtype", REVISION_ADDRTYPE, sizeof(*type));
@@ -273,6 +309,30 @@ static void get_addrtype(const void *data, struct xtables_rule *ret)
     ret->source_local = true;
 }
 
+static void get_port_name(const char *name, char to[XTABLES_INTERFACE])
+{
+    memcpy(to, name, XTABLES_INTERFACE - 1);
+    to[XTABLES_INTERFACE - 1] = '\0';
+}
+
+static void get_physdev(const void *data, struct xtables_rule *ret)
+{
+    const struct xt_physdev_info *physdev = data;
+    if (physdev->bitmask & XT_PHYSDEV_OP_IN) {
+        get_port_name(physdev->physindev, ret->physdev_in);
+    }
+    if (physdev->bitmask & XT_PHYSDEV_OP_OUT) {
+        get_port_name(physdev->physoutdev, ret->physdev_out);
+    }
+}
+
+static void get_connmark(const void *data, struct xtables_rule *ret)
+{
+    const struct xt_connmark_mtinfo1 *connmark = data;
+    ret->connmark = connmark->mark;
+    ret->connmark_mask = connmark->mask;
+}
+
 static void get_set(const void *data, struct xtables_rule *ret)
 {
     const struct xt_set_info_match_v4 *set = data;
@@ -298,17 +358,21 @@ static const struct match_kind {
     size_t size;
     const char *module;
     void (*get)(const void *data, struct xtables_rule *ret);
+    bool optional;  // few rules need it
 } kinds[] = {
-    {"tcp", FOR_BOTH, 0, sizeof(struct xt_tcp), "xt_tcpudp", get_tcp},
-    {"udp", FOR_BOTH, 0, sizeof(struct xt_udp), "xt_tcpudp", get_udp},
-    {"multiport", FOR_BOTH, REVISION_MULTIPORT, sizeof(struct xt_multiport_v1), "xt_multiport", get_multiport},
-    {"icmp", FOR_V4, 0, sizeof(struct icmp_match), "ip_tables", get_icmp},
-    {"icmp6", FOR_V6, 0, sizeof(struct icmp_match), "ip6_tables", get_icmp},
-    {"hl", FOR_V6, 0, sizeof(struct hl_match), "xt_hl", get_hop_limit},
-    {"conntrack", FOR_BOTH, REVISION_CONNTRACK, sizeof(struct xt_conntrack_mtinfo3), "xt_conntrack", get_conntrack},
-    {"addrtype", FOR_BOTH, REVISION_ADDRTYPE, sizeof(struct xt_addrtype_info_v1), "xt_addrtype", get_addrtype},
-    {"set", FOR_BOTH, REVISION_SET, sizeof(struct xt_set_info_match_v4), "xt_set", get_set},
-    {"comment", FOR_BOTH, 0, sizeof(struct xt_comment_info), "xt_comment", get_comment},
+    {"tcp", FOR_BOTH, 0, sizeof(struct xt_tcp), "xt_tcpudp", get_tcp, false},
+    {"udp", FOR_BOTH, 0, sizeof(struct xt_udp), "xt_tcpudp", get_udp, false},
+    {"multiport", FOR_BOTH, REVISION_MULTIPORT, sizeof(struct xt_multiport_v1), "xt_multiport", get_multiport, false},
+    {"icmp", FOR_V4, 0, sizeof(struct icmp_match), "ip_tables", get_icmp, false},
+    {"icmp6", FOR_V6, 0, sizeof(struct icmp_match), "ip6_tables", get_icmp, false},
+    {"hl", FOR_V6, 0, sizeof(struct hl_match), "xt_hl", get_hop_limit, false},
+    {"physdev", FOR_BOTH, 0, sizeof(struct xt_physdev_info), "xt_physdev", get_physdev, true},
+    {"connmark", FOR_BOTH, REVISION_CONNMARK, sizeof(struct xt_connmark_mtinfo1), "xt_connmark", get_connmark, true},
+    {"conntrack", FOR_BOTH, REVISION_CONNTRACK, sizeof(struct xt_conntrack_mtinfo3), "xt_conntrack", get_conntrack,
+     false},
+    {"addrtype", FOR_BOTH, REVISION_ADDRTYPE, sizeof(struct xt_addrtype_info_v1), "xt_addrtype", get_addrtype, false},
+    {"set", FOR_BOTH, REVISION_SET, sizeof(struct xt_set_info_match_v4), "xt_set", get_set, false},
+    {"comment", FOR_BOTH, 0, sizeof(struct xt_comment_info), "xt_comment", get_comment, false},
 };
 
 static bool is_for(const struct match_kind *kind, enum xtables_family family)
@@ -321,12 +385,14 @@ bool xtables_match_extension(enum xtables_family family, size_t index, struct xt
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         if (is_for(&kinds[i], family) && n++ == index) {
-            *ret = (struct xtables_extension){kinds[i].name, kinds[i].revision, false, kinds[i].module};
+            *ret =
+                (struct xtables_extension){kinds[i].name, kinds[i].revision, false, kinds[i].module, kinds[i].optional};
             return true;
         }
     }
     if (n == index) {
-        *ret = (struct xtables_extension){"REJECT", 0, true, family == XTABLES_V6 ? "ip6t_REJECT" : "ipt_REJECT"};
+        *ret =
+            (struct xtables_extension){"REJECT", 0, true, family == XTABLES_V6 ? "ip6t_REJECT" : "ipt_REJECT", false};
     }
     return n == index;
 }

@@ -43,6 +43,7 @@ struct xtables_extension {
     uint8_t revision;
     bool is_target;
     const char *module;
+    bool optional;
 };
 // Every match and target that the encoder may use, by number from 0; false behind the last.
 bool xtables_match_extension(enum xtables_family family, size_t index, struct xtables_extension *ret);

@@ -172,6 +172,15 @@ static void random_matches(struct rng *rng, struct ruleset *ruleset, enum family
         random_ct(rng, rule);
     }
     rule->source_local = rng_chance(rng, 5);
+    if (rng_chance(rng, 8)) {
+        static const char *const bridge_ports[] = {"veth0", "veth1"};
+        (void)snprintf(rule->physdev_in, sizeof(rule->physdev_in), "%s", RNG_PICK(rng, bridge_ports));
+        // The kernel refuses --physdev-out where OUTPUT leads.
+    }
+    if (rng_chance(rng, 8)) {
+        rule->connmark_mask = rng_chance(rng, 20) ? UINT32_MAX : UINT32_C(1) << rng_below(rng, 32);
+        rule->connmark = rng_chance(rng, 70) ? rule->connmark_mask : 0;
+    }
     if (table->n_sets && rng_chance(rng, 40)) {
         const struct set *set = &table->sets[rng_below(rng, table->n_sets)];
         rule->set = set->name;
@@ -289,6 +298,8 @@ struct packet random_ruleset_packet(struct rng *rng)
     }
     set_interface(packet.in, rng_chance(rng, 80) ? RNG_PICK(rng, interfaces) : "");
     set_interface(packet.out, rng_chance(rng, 80) ? RNG_PICK(rng, interfaces) : "");
+    set_interface(packet.physdev_in, rng_chance(rng, 50) ? "veth0" : rng_chance(rng, 50) ? "veth1" : "");
+    packet.connmark = rng_chance(rng, 40) ? (uint32_t)rng_next(rng) : rng_chance(rng, 50) ? UINT32_MAX : 0;
     return packet;
 }
 

@@ -89,7 +89,7 @@ static int legacy_open(const struct backend_options *options, struct backend **r
 static int run_phases(struct legacy_apply *apply, struct err *err)
 {
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
-        if (legacy_table_check(&apply->want->tables[family], err) < 0) {
+        if (legacy_table_check(family, &apply->want->tables[family], err) < 0) {
             return -1;
         }
     }

@@ -86,8 +86,9 @@ NODISCARD int legacy_sets_narrow(struct legacy_apply *apply, struct err *err);
 NODISCARD int legacy_change_members(struct backend *backend, const struct set_change *changes, size_t n,
                                     struct apply_report *ret, struct err *err);
 
-// Before anything is written: ERR_BUG for what the kernel would only say is missing.
-NODISCARD int legacy_table_check(const struct table *want, struct err *err);
+// Before anything is written: ERR_BUG for what the kernel would only say is missing, ERR_UNSUPPORTED naming the module
+// of a match that it lacks.
+NODISCARD int legacy_table_check(enum family family, const struct table *want, struct err *err);
 // Phase 2: one commit at most.
 NODISCARD int legacy_table_apply(struct legacy_apply *apply, enum family family, struct err *err);
 

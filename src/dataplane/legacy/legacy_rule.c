@@ -113,6 +113,8 @@ int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const 
         .ct_states = rule->ct_states,
         .ct_invert = rule->ct_states && rule->ct_invert,
         .source_local = rule->source_local,
+        .connmark = rule->connmark,
+        .connmark_mask = rule->connmark_mask,
         .n_ports = rule->n_ports,
         .has_comment = rule->comment,
         .verdict = verdict_of(rule),
@@ -124,6 +126,8 @@ int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const 
     for (size_t i = 0; i < rule->n_ports; i++) {
         out.ports[i] = (struct xtables_range){rule->ports[i].first, rule->ports[i].last};
     }
+    memcpy(out.physdev_in, rule->physdev_in, sizeof(out.physdev_in));
+    memcpy(out.physdev_out, rule->physdev_out, sizeof(out.physdev_out));
     if (rule_has_source(rule)) {
         memcpy(out.source, rule->source.address.bytes, sizeof(out.source));
         out.source_length = rule->source.length;
@@ -238,6 +242,10 @@ int legacy_rule_decode(struct legacy *legacy, struct legacy_names *names, const 
     rule.ct_states = (uint8_t)from->ct_states;
     rule.ct_invert = from->ct_invert;
     rule.source_local = from->source_local;
+    rule.connmark = from->connmark;
+    rule.connmark_mask = from->connmark_mask;
+    memcpy(rule.physdev_in, from->physdev_in, sizeof(rule.physdev_in));
+    memcpy(rule.physdev_out, from->physdev_out, sizeof(rule.physdev_out));
     for (size_t i = 0; i < from->n_ports; i++) {
         room->ports[i] = (struct port_range){from->ports[i].first, from->ports[i].last};
     }

@@ -265,7 +265,8 @@ static int rebuild(const struct target *target, const struct set *set, const str
             return -1;
         }
     }
-    if (change_all(&spare, true, set->members, set->n_members, err) < 0 || change_some(&spare, true, extra, n_extra, err) < 0) {
+    if (change_all(&spare, true, set->members, set->n_members, err) < 0 ||
+        change_some(&spare, true, extra, n_extra, err) < 0) {
         return -1;
     }
     legacy_step(apply->legacy, "set-swap", false);

@@ -197,7 +197,41 @@ static int write_hooks_of(struct edit *edit, const char *builtin, struct err *er
 
 // The kernel would say only that something is missing. A hook that does not lead to our chains could not be found
 // again.
-int legacy_table_check(const struct table *want, struct err *err)
+static bool uses_physdev(const struct rule *rule)
+{
+    return *rule->physdev_in || *rule->physdev_out;
+}
+
+static bool uses_connmark(const struct rule *rule)
+{
+    return rule->connmark_mask != 0;
+}
+
+// Matches that only some rules need: what lacks is named before anything is written.
+static int check_optional(enum family family, const struct table *want, struct err *err)
+{
+    static const struct {
+        const char *match;
+        bool (*used)(const struct rule *rule);
+    } matches[] = {{"physdev", uses_physdev}, {"connmark", uses_connmark}};
+    for (size_t m = 0; m < ARRAY_SIZE(matches); m++) {
+        bool used = false;
+        for (size_t i = 0; i < want->n_hooks; i++) {
+            used = used || matches[m].used(&want->hooks[i].rule);
+        }
+        for (size_t i = 0; i < want->n_chains; i++) {
+            for (size_t j = 0; j < want->chains[i].n_rules; j++) {
+                used = used || matches[m].used(&want->chains[i].rules[j]);
+            }
+        }
+        if (used && xtables_probe_match(legacy_xtables_family(family), matches[m].match, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int legacy_table_check(enum family family, const struct table *want, struct err *err)
 {
     for (size_t i = 0; i < want->n_chains; i++) {
         const struct chain *chain = &want->chains[i];
@@ -220,7 +254,7 @@ int legacy_table_check(const struct table *want, struct err *err)
             return err_set(err, ERR_BUG, 0, "the hook in %s does not lead to a chain of ours", hook->builtin);
         }
     }
-    return 0;
+    return check_optional(family, want, err);
 }
 
 // ---- stale chains --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "model/object.h"
+#include "ruleset/parse.h"
 #include "ruleset/render.h"
 #include "support/random_ruleset.h"
 
@@ -298,6 +299,72 @@ static void test_json_rule_fields(void **state)
                                       "\"target\":\"reject\",\"text\":"));
 }
 
+// Bridge ports and marks, as iptables-save prints them, and back; each field counts.
+static void test_ports_of_a_bridge_and_marks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        const char *out;
+        uint32_t mark;
+        uint32_t mask;
+        const char *text;
+    } cases[] = {
+        {"veth0", "", 0, 0, "-m physdev --physdev-in veth0 -j DROP"},
+        {"", "fifteen-chars-x", 0, 0, "-m physdev --physdev-out fifteen-chars-x -j DROP"},
+        {"veth0", "veth1", 0, 0, "-m physdev --physdev-in veth0 --physdev-out veth1 -j DROP"},
+        {"", "", 0x8000000, 0x8000000, "-m connmark --mark 0x8000000/0x8000000 -j DROP"},
+        {"", "", 0, 0xff, "-m connmark --mark 0x0/0xff -j DROP"},
+        {"", "", 0xffffffff, 0xffffffff, "-m connmark --mark 0xffffffff -j DROP"},
+        {"veth0", "", 1, 1, "-m physdev --physdev-in veth0 -m connmark --mark 0x1/0x1 -j DROP"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct rule rule = rule_init();
+        struct rule plain = rule;
+        BUF_CLEANUP struct buf text = {0};
+        memcpy(rule.physdev_in, cases[i].in, strlen(cases[i].in) + 1);
+        memcpy(rule.physdev_out, cases[i].out, strlen(cases[i].out) + 1);
+        rule.connmark = cases[i].mark;
+        rule.connmark_mask = cases[i].mask;
+        assert_false(rule_equal(&rule, &plain));
+        rule.target = TARGET_DROP;
+        render_rule(FAMILY_V4, NULL, NULL, &rule, &text);
+        assert_string_equal(text.data, cases[i].text);
+        BUF_CLEANUP struct buf file = {0};
+        buf_printf(&file, "# iptables-restore --noflush\n*filter\n:NETPOL-A - [0:0]\n-A NETPOL-A %s\nCOMMIT\n",
+                   cases[i].text);
+        CLEANUP(ruleset_free) struct ruleset *parsed = NULL;
+        struct err err = {0};
+        assert_int_equal(parse_restore(file.data, file.len, &parsed, &err), 0);
+        assert_true(rule_equal(&parsed->tables[FAMILY_V4].chains[0].rules[0], &rule));
+    }
+    static const char *const wrong[] = {
+        "-m connmark --mark 0x2/0x1",
+        "-m connmark --mark 0x100000000/0x1",
+        "-m connmark --mark 0x1/0x0",
+        "-m connmark --mark 0xg/0x1",
+        "-m connmark --mark x",
+        "-m connmark ! --mark 0x1/0x1",
+        "-m physdev ! --physdev-in veth0",
+        "-m physdev --physdev-in veth+",
+        "-m physdev --physdev-is-bridged",
+        "-m physdev",
+        "-m connmark",
+        "--mark 0x1/0x1",
+        "-m connmark --mark 0x000000001",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        BUF_CLEANUP struct buf file = {0};
+        struct ruleset *parsed = NULL;
+        struct err err = {0};
+        buf_printf(&file, "# iptables-restore --noflush\n*filter\n:NETPOL-A - [0:0]\n-A NETPOL-A %s -j DROP\nCOMMIT\n",
+                   wrong[i]);
+        if (parse_restore(file.data, file.len, &parsed, &err) == 0) {
+            fail_msg("%s was taken", wrong[i]);
+        }
+    }
+}
+
 // A buffer that cannot hold the text says so instead of holding half of it.
 static void test_failure_sticks(void **state)
 {
@@ -336,10 +403,15 @@ static void test_deterministic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rule),           cmocka_unit_test(test_rule_details),
-        cmocka_unit_test(test_set_dimensions), cmocka_unit_test(test_sections),
-        cmocka_unit_test(test_json),           cmocka_unit_test(test_json_rule_fields),
-        cmocka_unit_test(test_failure_sticks), cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_rule_details),
+        cmocka_unit_test(test_set_dimensions),
+        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_rule_fields),
+        cmocka_unit_test(test_ports_of_a_bridge_and_marks),
+        cmocka_unit_test(test_failure_sticks),
+        cmocka_unit_test(test_deterministic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,6 +67,9 @@ static bool naive_match(const struct table *table, const struct rule *rule, cons
            (rule->icmp_type < 0 || rule->icmp_type == packet->icmp_type) &&
            (rule->hop_limit < 0 || (unsigned)rule->hop_limit == hop_limit) &&
            (!rule->ct_states || ct_hit != rule->ct_invert) && (!rule->source_local || packet->source_is_node) &&
+           (!*rule->physdev_in || strcmp(rule->physdev_in, packet->physdev_in) == 0) &&
+           (!*rule->physdev_out || strcmp(rule->physdev_out, packet->physdev_out) == 0) &&
+           (rule->connmark_mask == 0 || (packet->connmark & rule->connmark_mask) == rule->connmark) &&
            (!rule->set || naive_set(table_set(table, rule->set), rule, packet));
 }
 

@@ -86,6 +86,16 @@ static struct xtables_rule random_rule(struct rng *rng, int family)
     rule.ct_states = (unsigned)rng_below(rng, 64);
     rule.ct_invert = rule.ct_states && rng_chance(rng, 50);
     rule.source_local = rng_chance(rng, 30);
+    if (rng_chance(rng, 30)) {
+        memcpy(rule.physdev_in, "veth0", 6);
+    }
+    if (rng_chance(rng, 30)) {
+        memcpy(rule.physdev_out, "fifteen-chars-y", 16);
+    }
+    if (rng_chance(rng, 30)) {
+        rule.connmark_mask = UINT32_C(1) << rng_below(rng, 32);
+        rule.connmark = rng_chance(rng, 70) ? rule.connmark_mask : 0;
+    }
     if (rng_chance(rng, 60)) {
         rule.protocol = RNG_PICK(rng, protocols);
         rule.n_ports = rng_below(rng, 8);
@@ -126,7 +136,9 @@ static bool same(const struct xtables_rule *a, const struct xtables_rule *b)
            a->source_length == b->source_length && a->destination_length == b->destination_length &&
            strcmp(a->in, b->in) == 0 && strcmp(a->out, b->out) == 0 && a->protocol == b->protocol &&
            a->icmp_type == b->icmp_type && a->hop_limit == b->hop_limit && a->ct_states == b->ct_states &&
-           a->ct_invert == b->ct_invert && a->source_local == b->source_local && a->n_ports == b->n_ports &&
+           a->ct_invert == b->ct_invert && a->source_local == b->source_local &&
+           strcmp(a->physdev_in, b->physdev_in) == 0 && strcmp(a->physdev_out, b->physdev_out) == 0 &&
+           a->connmark == b->connmark && a->connmark_mask == b->connmark_mask && a->n_ports == b->n_ports &&
            memcmp(a->ports, b->ports, a->n_ports * sizeof(a->ports[0])) == 0 && a->has_set == b->has_set &&
            a->set_index == b->set_index && a->set_dimensions == b->set_dimensions && a->set_source == b->set_source &&
            a->verdict == b->verdict && strcmp(a->chain, b->chain) == 0 && a->has_comment == b->has_comment &&
