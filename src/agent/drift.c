@@ -152,7 +152,7 @@ static void note_jumps_of(const struct ruleset *live_rules, const struct ruleset
             continue;
         }
         placed[i] = live.used[at] = true;
-        bool behind = at != i || is_misplaced(live.v[at]);
+        bool behind = is_misplaced(live.v[at]);
         drift->behind[family][builtin] = drift->behind[family][builtin] || behind;
         if (behind && !want.v[i]->anywhere) {
             note(drift, DRIFT_JUMP_MOVED, name);

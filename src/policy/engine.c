@@ -215,13 +215,16 @@ static const struct object_meta *meta_of(const void *old, const void *new)
 static int begin(struct engine *engine, enum object_kind kind, const void *old, const void *new)
 {
     engine->affected.n = 0;
+    engine->before.n = engine->after.n = 0;
     engine->local_before = false;
     if (kind == OBJECT_POLICY && old) {
         engine->unenforceable -= ((const struct policy *)old)->unenforceable;
     }
+    // A store that is filled for the first time is compiled as a whole afterwards.
+    bool follows = engine->kept || map_size(engine->targets) > 0;
     if (kind == OBJECT_POD) {
         engine->local_before = is_local(engine, old);
-        if (add_addresses(engine, old) < 0 || add_addresses(engine, new) < 0) {
+        if (follows && (add_addresses(engine, old) < 0 || add_addresses(engine, new) < 0)) {
             return -1;
         }
     } else if (kind == OBJECT_NAMESPACE && map_size(engine->targets) > 0 &&

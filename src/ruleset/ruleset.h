@@ -83,6 +83,9 @@ struct chain {
 struct hook {
     const char *builtin;  // "FORWARD", "INPUT", "OUTPUT"
     struct rule rule;
+    // For a backend, all jumps of the built-in chain alike: when they stand in it, once each and in this order, they
+    // stay where they are, behind whatever rules of others. Not part of equality.
+    bool anywhere;
 };
 
 enum set_type { SET_HASH_IP, SET_HASH_NET, SET_HASH_IP_PORT };

@@ -115,6 +115,7 @@ struct jumps {
     size_t n_want;
     unsigned position;
     size_t in_place;            // of the wanted ones
+    size_t in_order;            // likewise, wherever they stand
     VEC(unsigned) ours;         // positions of every jump of ours
     VEC(unsigned) superfluous;  // of those that are not in place
 };
@@ -133,6 +134,9 @@ static int read_jump(const struct xtables_view *view, void *arg, struct err *err
         return -1;
     }
     bool in_place = position < jumps->n_want && rule_equal(&rule, &jumps->want[position]->rule);
+    bool in_order = jumps->ours.n == jumps->in_order && jumps->in_order < jumps->n_want &&
+                    rule_equal(&rule, &jumps->want[jumps->in_order]->rule);
+    jumps->in_order += in_order;
     jumps->in_place += in_place;
     if (vec_push(&jumps->ours, position) < 0 || (!in_place && vec_push(&jumps->superfluous, position) < 0)) {
         return err_oom(err);
@@ -185,7 +189,8 @@ static int write_hooks_of(struct edit *edit, const char *builtin, struct err *er
     }
     struct jumps jumps = {.edit = edit, .want = want.v, .n_want = want.n};
     int result = xtables_read(edit->table, builtin, read_jump, &jumps, err);
-    if (result == 0 && (jumps.in_place < want.n || jumps.superfluous.n)) {
+    bool stay = want.n && want.v[0]->anywhere && jumps.in_order == want.n && jumps.ours.n == want.n;
+    if (result == 0 && !stay && (jumps.in_place < want.n || jumps.superfluous.n)) {
         edit->changed = true;
         result = place_jumps(edit, builtin, &jumps, err);
     }

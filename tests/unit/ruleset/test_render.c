@@ -284,7 +284,7 @@ static void test_json_rule_fields(void **state)
     other.icmp_type = 0;
     other.hop_limit = 1;
     other.target = TARGET_REJECT;
-    struct hook hooks[] = {{"FORWARD", rule}, {"INPUT", other}};
+    struct hook hooks[] = {{.builtin = "FORWARD", .rule = rule}, {.builtin = "INPUT", .rule = other}};
     struct ruleset ruleset = {0};
     ruleset.tables[FAMILY_V4] = (struct table){.hooks = hooks, .n_hooks = 2};
     BUF_CLEANUP struct buf text = {0};
