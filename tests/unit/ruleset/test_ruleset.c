@@ -173,10 +173,15 @@ static void test_hooks_equal(void **state)
     to_a.chain = "NETPOL-A";
     struct rule to_b = to_a;
     to_b.chain = "NETPOL-B";
-    const struct hook base[] = {{"FORWARD", to_a}, {"FORWARD", to_b}, {"INPUT", to_a}};
-    const struct hook mixed[] = {{"INPUT", to_a}, {"FORWARD", to_a}, {"FORWARD", to_b}};
-    const struct hook swapped[] = {{"FORWARD", to_b}, {"FORWARD", to_a}, {"INPUT", to_a}};
-    const struct hook moved[] = {{"FORWARD", to_a}, {"FORWARD", to_b}, {"OUTPUT", to_a}};
+    const struct hook base[] = {
+        {.builtin = "FORWARD", .rule = to_a}, {.builtin = "FORWARD", .rule = to_b}, {.builtin = "INPUT", .rule = to_a}};
+    const struct hook mixed[] = {
+        {.builtin = "INPUT", .rule = to_a}, {.builtin = "FORWARD", .rule = to_a}, {.builtin = "FORWARD", .rule = to_b}};
+    const struct hook swapped[] = {
+        {.builtin = "FORWARD", .rule = to_b}, {.builtin = "FORWARD", .rule = to_a}, {.builtin = "INPUT", .rule = to_a}};
+    const struct hook moved[] = {{.builtin = "FORWARD", .rule = to_a},
+                                 {.builtin = "FORWARD", .rule = to_b},
+                                 {.builtin = "OUTPUT", .rule = to_a}};
     struct table a = {.hooks = base, .n_hooks = 3};
     struct table b = {.hooks = mixed, .n_hooks = 3};
     assert_true(table_hooks_equal(&a, &b));
@@ -199,7 +204,7 @@ static void test_ruleset_equal(void **state)
     struct rule drop = rule_init();
     drop.target = TARGET_DROP;
     const struct chain chain = {.name = "NETPOL-A", .rules = &drop, .n_rules = 1};
-    const struct hook hook = {"FORWARD", drop};
+    const struct hook hook = {.builtin = "FORWARD", .rule = drop};
     struct ruleset a = {0};
     a.tables[FAMILY_V4] =
         (struct table){.chains = &chain, .n_chains = 1, .sets = &set, .n_sets = 1, .hooks = &hook, .n_hooks = 1};

@@ -360,7 +360,7 @@ static void test_not_loadable(void **state)
 {
     (void)state;
     static const struct port_range ports[] = {{80, 80}};
-    struct hook hook = {"FORWARD", rule_init()};
+    struct hook hook = {.builtin = "FORWARD", .rule = rule_init()};
     struct ruleset ruleset = {0};
     ruleset.tables[FAMILY_V4] = (struct table){.hooks = &hook, .n_hooks = 1};
     hook.rule.ports = ports;

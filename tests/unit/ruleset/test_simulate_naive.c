@@ -213,7 +213,7 @@ static void test_net_equals_naive(void **state)
             }
         }
         qsort(members, set.n_members, sizeof(*members), compare_members);
-        struct hook hook = {"FORWARD", rule_init()};
+        struct hook hook = {.builtin = "FORWARD", .rule = rule_init()};
         hook.rule.set = set.name;
         hook.rule.target = TARGET_DROP;
         struct ruleset ruleset = {0};
