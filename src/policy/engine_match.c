@@ -2,7 +2,20 @@
 #include "policy/engine_match.h"
 
 // Kinds of keys.
-enum { LABEL = 'L', KEY = 'K', NAMESPACE = 'N', NS_LABEL = 'l', NS_KEY = 'k', PORT = 'P', ALWAYS = '*' };
+enum {
+    LABEL = 'L',
+    KEY = 'K',
+    NAMESPACE = 'N',
+    NAMESPACE_AND_LABEL = 'n',
+    LABEL_AND_LABEL = 'b',  // of the namespace, and of the pod
+    NS_LABEL = 'l',
+    NS_KEY = 'k',
+    PORT = 'P',
+    ALWAYS = '*',
+};
+
+// At most so many keys for one peer.
+enum { PRODUCT_MAX = 64 };
 
 struct bucket {
     VEC(struct engine_target *) targets;
@@ -59,16 +72,19 @@ static bool make_key(struct engine_match *match, char kind, const char *key, con
     return !match->key.failed;
 }
 
-static const struct bucket *find(struct engine_match *match, char kind, const char *key, const char *value)
+// Behind make_key.
+static bool add_label(struct engine_match *match, const char *key, const char *value)
 {
-    return make_key(match, kind, key, value) ? map_get(match->buckets, match->key.data, match->key.len) : NULL;
+    buf_putc(&match->key, '\0');
+    buf_puts(&match->key, key);
+    buf_putc(&match->key, '\0');
+    buf_puts(&match->key, value);
+    return !match->key.failed;
 }
 
-static int put(struct engine_match *match, char kind, const char *key, const char *value, struct engine_target *target)
+// Under the key that was made.
+static int put_made(struct engine_match *match, struct engine_target *target)
 {
-    if (!make_key(match, kind, key, value)) {
-        return -1;
-    }
     struct bucket *bucket = map_get(match->buckets, match->key.data, match->key.len);
     if (!bucket) {
         bucket = calloc(1, sizeof(*bucket));
@@ -79,6 +95,11 @@ static int put(struct engine_match *match, char kind, const char *key, const cha
     }
     bool last = bucket->targets.n && bucket->targets.v[bucket->targets.n - 1] == target;
     return last ? 0 : vec_push(&bucket->targets, target);
+}
+
+static int put(struct engine_match *match, char kind, const char *key, const char *value, struct engine_target *target)
+{
+    return make_key(match, kind, key, value) ? put_made(match, target) : -1;
 }
 
 // The requirement with the fewest values that has to be met by a label that is there; NULL when there is none.
@@ -109,10 +130,32 @@ static int put_requirement(struct engine_match *match, const struct requirement 
     return 0;
 }
 
+// A label of the pod together with its namespace or a label of that: what most peers ask for, and few pods have.
+static int put_products(struct engine_match *match, char kind, const char *key, const char *const *values, size_t n,
+                        const struct requirement *of_pod, struct engine_target *target)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < of_pod->n_values; j++) {
+            if (!make_key(match, kind, key, values[i]) || !add_label(match, of_pod->key, of_pod->values[j]) ||
+                put_made(match, target) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
 static int put_peer(struct engine_match *match, const struct select_peer *peer, struct engine_target *target)
 {
     const struct requirement *of_pod = narrowest(peer->pods);
     const struct requirement *of_ns = narrowest(peer->namespaces);
+    bool labelled = of_pod && of_pod->op == SELECTOR_IN;
+    if (labelled && peer->ns && of_pod->n_values <= PRODUCT_MAX) {
+        return put_products(match, NAMESPACE_AND_LABEL, "", &peer->ns, 1, of_pod, target);
+    }
+    if (labelled && of_ns && of_ns->op == SELECTOR_IN && of_ns->n_values * of_pod->n_values <= PRODUCT_MAX) {
+        return put_products(match, LABEL_AND_LABEL, of_ns->key, of_ns->values, of_ns->n_values, of_pod, target);
+    }
     if (of_pod) {
         return put_requirement(match, of_pod, LABEL, KEY, target);
     }
@@ -209,15 +252,44 @@ static int test(const struct question *q, struct engine_target *target)
     return 0;
 }
 
-static int test_all(const struct question *q, char kind, const char *key, const char *value)
+// Those under the key that was made.
+static int test_made(const struct question *q)
 {
-    const struct bucket *bucket = find(q->match, kind, key, value);
+    const struct buf *key = &q->match->key;
+    const struct bucket *bucket = key->failed ? NULL : map_get(q->match->buckets, key->data, key->len);
     for (size_t i = 0; bucket && i < bucket->targets.n; i++) {
         if (test(q, bucket->targets.v[i]) < 0) {
             return -1;
         }
     }
     return q->match->key.failed ? -1 : 0;
+}
+
+static int test_all(const struct question *q, char kind, const char *key, const char *value)
+{
+    (void)make_key(q->match, kind, key, value);
+    return test_made(q);
+}
+
+static int test_products(const struct question *q)
+{
+    const struct labels *of_pod = &q->pod->meta.labels;
+    for (size_t i = 0; i < of_pod->n; i++) {
+        (void)make_key(q->match, NAMESPACE_AND_LABEL, "", q->pod->meta.ns);
+        (void)add_label(q->match, of_pod->v[i].key, of_pod->v[i].value);
+        if (test_made(q) < 0) {
+            return -1;
+        }
+        for (size_t j = 0; q->ns && j < q->ns->meta.labels.n; j++) {
+            const struct label *of_ns = &q->ns->meta.labels.v[j];
+            (void)make_key(q->match, LABEL_AND_LABEL, of_ns->key, of_ns->value);
+            (void)add_label(q->match, of_pod->v[i].key, of_pod->v[i].value);
+            if (test_made(q) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
 }
 
 static int test_labels(const struct question *q, const struct labels *labels, char label, char key)
@@ -238,8 +310,8 @@ int engine_match_seats(struct engine_match *match, const struct state *state, co
         .match = match, .pod = pod, .ns = state_namespace(state, pod->meta.ns), .address = address, .to = to};
     match->stamp++;
     match->tested = 0;
-    if (test_all(&q, ALWAYS, "", NULL) < 0 || test_all(&q, NAMESPACE, pod->meta.ns, NULL) < 0 ||
-        test_labels(&q, &pod->meta.labels, LABEL, KEY) < 0 ||
+    if (test_all(&q, ALWAYS, "", NULL) < 0 || test_products(&q) < 0 ||
+        test_all(&q, NAMESPACE, pod->meta.ns, NULL) < 0 || test_labels(&q, &pod->meta.labels, LABEL, KEY) < 0 ||
         (q.ns && test_labels(&q, &q.ns->meta.labels, NS_LABEL, NS_KEY) < 0)) {
         return -1;
     }

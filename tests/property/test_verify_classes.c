@@ -300,6 +300,9 @@ static void prove_cover(struct verify_world *world, const char *node, uint64_t s
         struct packet *packet = &asking.v[asking.n].packet;
         struct rng *rng = &world->cluster.rng;
         *packet = random_ruleset_packet(rng);
+        // Classes are of flows without a mark, and of packets whose bridge port is not known (verify_reach.c).
+        packet->connmark = 0;
+        packet->physdev_in[0] = packet->physdev_out[0] = '\0';
         if (rng_chance(rng, 70)) {
             random_packet_wide(&world->cluster, node, world->facts, packet);
         }
