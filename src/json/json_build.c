@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/num.h"
+#include "json/json_node.h"
 #include "json/json_room.h"
 #include "json/json_scan.h"
 
@@ -14,31 +14,6 @@ enum { PIECE = 64 << 10 };  // bytes of text that cJSON gets at once
 static const char *copy_string(struct json_build *build, const char *text, size_t len)
 {
     return text_pool_add(&build->strings, build->arena, text, len);
-}
-
-static void read_integer(struct doc *doc, const char *literal, size_t len)
-{
-    bool negative = literal[0] == '-';
-    uint64_t magnitude;
-    uint64_t max = (uint64_t)INT64_MAX + (negative ? 1 : 0);
-    if (num_parse_u64(literal + negative, len - (size_t)negative, max, &magnitude)) {
-        doc->integral = true;
-        doc->integer = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
-    }
-}
-
-static int check_keys(const struct json_build *build, const struct doc *map)
-{
-    bool oom = false;
-    const struct doc *again = doc_duplicate_key(map, &oom);
-    if (oom) {
-        return err_oom(build->err);
-    }
-    if (again) {
-        (void)err_set(build->err, ERR_INPUT, (int)again->line, "key \"%.100s\" is given twice", again->key);
-        return err_at_object(build->err, "line %u", again->line);
-    }
-    return 0;
 }
 
 // Walks the text in step with cJSON's tree, which knows neither lines nor number literals. Recursion is bounded:
@@ -77,7 +52,7 @@ static int convert_children(struct json_build *build, struct json_walk *walk, co
         }
     }
     walk->p++;
-    return map ? check_keys(build, doc) : 0;
+    return map ? json_node_keys(doc, build->err) : 0;
 }
 
 static int convert(struct json_build *build, struct json_walk *walk, const cJSON *item, struct doc *doc)
@@ -95,7 +70,7 @@ static int convert(struct json_build *build, struct json_walk *walk, const cJSON
         size_t len = json_walk_number(walk);
         doc->type = DOC_NUMBER;
         doc->text = copy_string(build, walk->p, len);
-        read_integer(doc, walk->p, len);
+        json_node_integer(doc, walk->p, len);
         walk->p += len;
         return doc->text ? 0 : err_oom(build->err);
     }
@@ -221,7 +196,7 @@ static int build_container(struct json_build *build, struct json_walk *walk, str
         }
     }
     walk->p++;
-    return map ? check_keys(build, doc) : 0;
+    return map ? json_node_keys(doc, build->err) : 0;
 }
 
 int json_build(struct json_build *build, struct json_walk *walk, size_t n, struct doc *ret)

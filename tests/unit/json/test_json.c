@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/num.h"
 #include "json/json.h"
+#include "json/json_plain.h"
 
 static void cleanup_arena(struct arena *arena)
 {
@@ -68,12 +69,17 @@ static void check_tree(const char *text, size_t len, const char *want)
     char *copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
     int rc = json_parse(copy, len, 1, &arena, &doc, &used, &next, &err);
+    struct doc *plain = NULL;
+    int plain_rc = json_parse_plain(copy, len, &arena, &plain, &err);
     free(copy);
-    if (rc < 0) {
+    if (rc < 0 || plain_rc < 0) {
         fail_msg("%s: %s", text, err.msg);
     }
     BUF_CLEANUP struct buf out = {0};
     show(doc, &out);
+    assert_string_equal(out.data, want);
+    buf_clear(&out);
+    show(plain, &out);
     assert_string_equal(out.data, want);
 }
 
@@ -87,7 +93,11 @@ static void check_refused(const char *text, size_t len, unsigned line, const cha
     char *copy = malloc(len ? len : 1);
     memcpy(copy, text, len);
     int rc = json_parse(copy, len, 1, &arena, &doc, &used, &next, &err);
+    struct err plain = {0};
+    int plain_rc = json_parse_plain(copy, len, &arena, &doc, &plain);
     free(copy);
+    assert_int_equal(plain_rc, -1);
+    assert_string_equal(plain.msg, err.msg);
     if (rc == 0 || !strstr(err.msg, part) || (unsigned)err.num != line) {
         fail_msg("%s: rc %d, line %d: %s (want line %u: %s)", text, rc, err.num, err.msg, line, part);
     }
