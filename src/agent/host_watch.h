@@ -2,10 +2,13 @@
 //
 // The facts of this host, kept current: read at start, when rtnetlink says that links, addresses or routes changed
 // (bursts are one change), each period, and every two seconds while bridged packets go round the rules;
-// the switches of bridged packets every five seconds, whatever the period.
+// the switches of bridged packets every five seconds, whatever the period. The bridge ports of local pods
+// (host_ports.h) with each of these, and while some are not known, when the bridge has learnt something: at most once a
+// second.
 #pragma once
 
 #include "agent/health.h"
+#include "agent/host_check.h"
 #include "agent/metrics.h"
 #include "base/loop.h"
 #include "host/facts.h"
@@ -37,8 +40,3 @@ void host_watch_revoked(struct host_watch *watch, const bool revoked[FAMILY_COUN
 NODISCARD int host_watch_ports(struct host_watch *watch, const struct facts_port *ports, size_t n, struct err *err);
 // Look again whether bridged local pods are seen by the rules: pods have come or gone.
 void host_watch_check(struct host_watch *watch);
-
-// The settings without which rules do not see packets of the live pods of node, as one text per finding: a line each in
-// out; ok by family. Shared with --once.
-NODISCARD int host_check_bridges(const struct facts *facts, struct state *state, const char *node,
-                                 bool ret_ok[FAMILY_COUNT], struct buf *out, struct err *err);

@@ -36,13 +36,29 @@ static bool interface_equal(const struct facts_interface *a, const struct facts_
     return true;
 }
 
+static bool ports_equal(const struct facts *a, const struct facts *b)
+{
+    if (a->n_ports != b->n_ports || a->n_tunnel_ports != b->n_tunnel_ports) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_ports; i++) {
+        if (!address_equal(&a->ports[i].address, &b->ports[i].address) ||
+            strcmp(a->ports[i].port, b->ports[i].port) != 0) {
+            return false;
+        }
+    }
+    return a->n_tunnel_ports == 0 ||
+           memcmp(a->tunnel_ports, b->tunnel_ports, a->n_tunnel_ports * sizeof(*a->tunnel_ports)) == 0;
+}
+
 bool facts_equal(const struct facts *a, const struct facts *b)
 {
-    if (a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes || a->ipvs != b->ipvs) {
+    if (a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes || a->ipvs != b->ipvs ||
+        a->bridge_nf_vlan != b->bridge_nf_vlan || !ports_equal(a, b)) {
         return false;
     }
     for (int family = 0; family < FAMILY_COUNT; family++) {
-        if (a->bridge_nf[family] != b->bridge_nf[family]) {
+        if (a->bridge_nf[family] != b->bridge_nf[family] || a->revoked[family] != b->revoked[family]) {
             return false;
         }
     }
@@ -139,4 +155,15 @@ bool facts_is_own_address(const struct facts *facts, const struct address *addre
         }
     }
     return false;
+}
+
+static int compare_port(const void *address, const void *port)
+{
+    return address_compare(address, &((const struct facts_port *)port)->address);
+}
+
+const struct facts_port *facts_pod_port(const struct facts *facts, const struct address *address)
+{
+    return facts->n_ports > 0 ? bsearch(address, facts->ports, facts->n_ports, sizeof(*facts->ports), compare_port)
+                              : NULL;
 }

@@ -62,6 +62,9 @@ NODISCARD int facts_new(struct facts **ret, struct err *err);
 NODISCARD int facts_parse_json(const char *text, size_t len, const char *file, struct facts **ret, struct err *err);
 void facts_render_json(const struct facts *facts, struct buf *out);
 bool facts_equal(const struct facts *a, const struct facts *b);
+// A copy with these ports and revoked families in place of its own. ERR_INPUT when an address has two ports.
+NODISCARD int facts_with(const struct facts *facts, const struct facts_port *ports, size_t n,
+                         const bool revoked[FAMILY_COUNT], struct facts **ret, struct err *err);
 
 // The interface that a pod's address is behind: the device of the longest route prefix that holds it, default routes
 // not counted; NULL when there is none. A bridge is the bridge itself, not its port.

@@ -6,6 +6,8 @@ void facts_build_free(struct facts_build *build)
     vec_free(&build->interfaces);
     vec_free(&build->addresses);
     vec_free(&build->routes);
+    vec_free(&build->ports);
+    vec_free(&build->tunnel_ports);
 }
 
 static int interface_compare(const void *a, const void *b)
@@ -35,6 +37,16 @@ static int build_route_compare(const void *a, const void *b)
         return left->metric < right->metric ? -1 : 1;
     }
     return strcmp(left->route.device, right->route.device);
+}
+
+static int port_compare(const void *a, const void *b)
+{
+    return address_compare(&((const struct facts_port *)a)->address, &((const struct facts_port *)b)->address);
+}
+
+static int number_compare(const void *a, const void *b)
+{
+    return *(const uint16_t *)a - *(const uint16_t *)b;
 }
 
 // interfaces and build->addresses are both sorted by interface name: one walk over both.
@@ -90,6 +102,45 @@ static int finish_routes(const struct facts_build *build, struct facts *facts, s
     return 0;
 }
 
+static int finish_ports(const struct facts_build *build, struct facts *facts, struct err *err)
+{
+    struct facts_port *ports = arena_alloc(&facts->arena, build->ports.n * sizeof(*ports));
+    if (!ports) {
+        return err_oom(err);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < build->ports.n; i++) {
+        const struct facts_port *next = &build->ports.v[i];
+        if (n == 0 || port_compare(&ports[n - 1], next) != 0) {
+            ports[n++] = *next;
+        } else if (strcmp(ports[n - 1].port, next->port) != 0) {
+            char text[ADDRESS_TEXT];
+            return err_set(err, ERR_INPUT, 0, "%s is behind two ports, %s and %s", address_format(&next->address, text),
+                           ports[n - 1].port, next->port);
+        }
+    }
+    facts->ports = ports;
+    facts->n_ports = n;
+    return 0;
+}
+
+static int finish_tunnel_ports(const struct facts_build *build, struct facts *facts, struct err *err)
+{
+    uint16_t *ports = arena_alloc(&facts->arena, build->tunnel_ports.n * sizeof(*ports));
+    if (!ports) {
+        return err_oom(err);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < build->tunnel_ports.n; i++) {
+        if (n == 0 || ports[n - 1] != build->tunnel_ports.v[i]) {
+            ports[n++] = build->tunnel_ports.v[i];
+        }
+    }
+    facts->tunnel_ports = ports;
+    facts->n_tunnel_ports = n;
+    return 0;
+}
+
 int facts_build_finish(struct facts_build *build, struct facts **ret, struct err *err)
 {
     CLEANUP(facts_free) struct facts *facts = NULL;
@@ -105,6 +156,12 @@ int facts_build_finish(struct facts_build *build, struct facts **ret, struct err
     if (build->routes.n) {
         qsort(build->routes.v, build->routes.n, sizeof(*build->routes.v), build_route_compare);
     }
+    if (build->ports.n) {
+        qsort(build->ports.v, build->ports.n, sizeof(*build->ports.v), port_compare);
+    }
+    if (build->tunnel_ports.n) {
+        qsort(build->tunnel_ports.v, build->tunnel_ports.n, sizeof(*build->tunnel_ports.v), number_compare);
+    }
     struct facts_interface *interfaces = arena_alloc(&facts->arena, build->interfaces.n * sizeof(*interfaces));
     if (!interfaces) {
         return err_oom(err);
@@ -115,13 +172,54 @@ int facts_build_finish(struct facts_build *build, struct facts **ret, struct err
             return err_set(err, ERR_INPUT, 0, "two interfaces are named %s", interfaces[i].name);
         }
     }
-    if (finish_addresses(build, interfaces, facts, err) < 0 || finish_routes(build, facts, err) < 0) {
+    if (finish_addresses(build, interfaces, facts, err) < 0 || finish_routes(build, facts, err) < 0 ||
+        finish_ports(build, facts, err) < 0 || finish_tunnel_ports(build, facts, err) < 0) {
         return -1;
     }
     facts->interfaces = interfaces;
     facts->n_interfaces = build->interfaces.n;
     memcpy(facts->bridge_nf, build->bridge_nf, sizeof(facts->bridge_nf));
+    facts->bridge_nf_vlan = build->bridge_nf_vlan;
+    memcpy(facts->revoked, build->revoked, sizeof(facts->revoked));
     facts->ipvs = build->ipvs;
     *ret = TAKE(facts);
     return 0;
+}
+
+static int add_interface(struct facts_build *build, const struct facts_interface *interface)
+{
+    struct facts_interface copy = *interface;
+    copy.addresses = NULL;
+    copy.n_addresses = 0;
+    for (size_t i = 0; i < interface->n_addresses; i++) {
+        struct facts_build_address address = {.address = interface->addresses[i]};
+        memcpy(address.interface, interface->name, sizeof(address.interface));
+        if (vec_push(&build->addresses, address) < 0) {
+            return -1;
+        }
+    }
+    return vec_push(&build->interfaces, copy);
+}
+
+int facts_with(const struct facts *facts, const struct facts_port *ports, size_t n, const bool revoked[FAMILY_COUNT],
+               struct facts **ret, struct err *err)
+{
+    FACTS_BUILD_CLEANUP struct facts_build build = {.bridge_nf_vlan = facts->bridge_nf_vlan, .ipvs = facts->ipvs};
+    memcpy(build.bridge_nf, facts->bridge_nf, sizeof(build.bridge_nf));
+    memcpy(build.revoked, revoked, sizeof(build.revoked));
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < facts->n_interfaces; i++) {
+        rc = add_interface(&build, &facts->interfaces[i]);
+    }
+    for (size_t i = 0; rc == 0 && i < facts->n_routes; i++) {
+        const struct facts_build_route route = {.route = facts->routes[i]};
+        rc = vec_push(&build.routes, route);
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = vec_push(&build.ports, ports[i]);
+    }
+    for (size_t i = 0; rc == 0 && i < facts->n_tunnel_ports; i++) {
+        rc = vec_push(&build.tunnel_ports, facts->tunnel_ports[i]);
+    }
+    return rc < 0 ? err_oom(err) : facts_build_finish(&build, ret, err);
 }

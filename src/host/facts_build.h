@@ -22,7 +22,11 @@ struct facts_build {
     VEC(struct facts_interface) interfaces;  // without addresses
     VEC(struct facts_build_address) addresses;
     VEC(struct facts_build_route) routes;
+    VEC(struct facts_port) ports;
+    VEC(uint16_t) tunnel_ports;
     enum facts_switch bridge_nf[FAMILY_COUNT];
+    enum facts_switch bridge_nf_vlan;
+    bool revoked[FAMILY_COUNT];
     bool ipvs;
 };
 
@@ -34,5 +38,5 @@ static inline void cleanup_facts_build(struct facts_build *build)
 #define FACTS_BUILD_CLEANUP __attribute__((cleanup(cleanup_facts_build)))
 
 // Sorts what was collected (in place) and copies it. Addresses of interfaces that are not there, and doubles of
-// addresses and routes, are left out. ERR_INPUT when two interfaces have one name.
+// addresses, routes and ports, are left out. ERR_INPUT when two interfaces have one name, or an address two ports.
 NODISCARD int facts_build_finish(struct facts_build *build, struct facts **ret, struct err *err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/doc.h"
+#include "base/num.h"
 #include "host/facts_build.h"
 #include "json/json.h"
 
@@ -30,6 +31,17 @@ static void render_interface(const struct facts_interface *interface, struct buf
     buf_puts(out, "]}");
 }
 
+static void render_ports(const struct facts *facts, struct buf *out)
+{
+    for (size_t i = 0; i < facts->n_ports; i++) {
+        char text[ADDRESS_TEXT];
+        buf_printf(out, "%s    {\"address\": \"%s\", \"port\": ", i ? ",\n" : "\n",
+                   address_format(&facts->ports[i].address, text));
+        buf_json_string(out, facts->ports[i].port);
+        buf_putc(out, '}');
+    }
+}
+
 void facts_render_json(const struct facts *facts, struct buf *out)
 {
     buf_puts(out, "{\n  \"interfaces\": [");
@@ -49,6 +61,17 @@ void facts_render_json(const struct facts *facts, struct buf *out)
     for (int family = 0; family < FAMILY_COUNT; family++) {
         buf_printf(out, "%s\"%s\": \"%s\"", family ? ", " : "", family_key[family],
                    switch_text[facts->bridge_nf[family]]);
+    }
+    buf_printf(out, ", \"vlan\": \"%s\"},\n  \"ports\": [", switch_text[facts->bridge_nf_vlan]);
+    render_ports(facts, out);
+    buf_puts(out, facts->n_ports ? "\n  ],\n  \"tunnelPorts\": [" : "],\n  \"tunnelPorts\": [");
+    for (size_t i = 0; i < facts->n_tunnel_ports; i++) {
+        buf_printf(out, "%s%u", i ? ", " : "", facts->tunnel_ports[i]);
+    }
+    buf_puts(out, "],\n  \"revoked\": {");
+    for (int family = 0; family < FAMILY_COUNT; family++) {
+        buf_printf(out, "%s\"%s\": %s", family ? ", " : "", family_key[family],
+                   facts->revoked[family] ? "true" : "false");
     }
     buf_printf(out, "},\n  \"ipvs\": %s\n}\n", facts->ipvs ? "true" : "false");
 }
@@ -176,17 +199,64 @@ static int parse_route(const struct doc *doc, const char *file, struct facts_bui
     return vec_push(&build->routes, route) < 0 ? err_oom(err) : 0;
 }
 
+// The key's family; FAMILY_COUNT: it names none.
+static size_t family_of_key(const char *key)
+{
+    size_t family = 0;
+    while (family < FAMILY_COUNT && strcmp(key, family_key[family]) != 0) {
+        family++;
+    }
+    return family;
+}
+
+static int parse_port(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (doc->type != DOC_MAP) {
+        return wrong_type(doc, file, "map", err);
+    }
+    struct facts_port port = {0};
+    bool has_address = false;
+    for (const struct doc *item = doc->child; item; item = item->next) {
+        if (strcmp(item->key, "address") == 0) {
+            if (item->type != DOC_STRING || !address_parse(item->text, &port.address)) {
+                (void)err_set(err, ERR_INPUT, 0, "not an IP address");
+                return err_at_object(err, "%s:%u", file, item->line);
+            }
+            has_address = true;
+        } else if (strcmp(item->key, "port") == 0) {
+            if (parse_name(item, file, port.port, err) < 0) {
+                return err_at_field(err, "port");
+            }
+        } else {
+            return unknown_key(item, file, err);
+        }
+    }
+    if (!has_address || !port.port[0]) {
+        (void)err_set(err, ERR_INPUT, 0, "needs an address and a port");
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    return vec_push(&build->ports, port) < 0 ? err_oom(err) : 0;
+}
+
+static int parse_tunnel_port(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    uint64_t number = 0;
+    if (doc->type != DOC_NUMBER || !num_parse_u64(doc->text, strlen(doc->text), UINT16_MAX, &number) || number == 0) {
+        (void)err_set(err, ERR_INPUT, 0, "not a port number");
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    return vec_push(&build->tunnel_ports, (uint16_t)number) < 0 ? err_oom(err) : 0;
+}
+
 static int parse_switches(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
 {
     if (doc->type != DOC_MAP) {
         return wrong_type(doc, file, "map", err);
     }
     for (const struct doc *item = doc->child; item; item = item->next) {
-        size_t family = 0;
-        while (family < FAMILY_COUNT && strcmp(item->key, family_key[family]) != 0) {
-            family++;
-        }
-        if (family == FAMILY_COUNT) {
+        size_t family = family_of_key(item->key);
+        bool vlan = strcmp(item->key, "vlan") == 0;
+        if (family == FAMILY_COUNT && !vlan) {
             return unknown_key(item, file, err);
         }
         size_t value = 0;
@@ -198,7 +268,25 @@ static int parse_switches(const struct doc *doc, const char *file, struct facts_
             (void)err_set(err, ERR_INPUT, 0, "must be \"on\", \"off\" or \"unknown\"");
             return err_at_object(err, "%s:%u", file, item->line);
         }
-        build->bridge_nf[family] = (enum facts_switch)value;
+        *(vlan ? &build->bridge_nf_vlan : &build->bridge_nf[family]) = (enum facts_switch)value;
+    }
+    return 0;
+}
+
+static int parse_revoked(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (doc->type != DOC_MAP) {
+        return wrong_type(doc, file, "map", err);
+    }
+    for (const struct doc *item = doc->child; item; item = item->next) {
+        size_t family = family_of_key(item->key);
+        if (family == FAMILY_COUNT) {
+            return unknown_key(item, file, err);
+        }
+        if (item->type != DOC_BOOL) {
+            return wrong_type(item, file, "boolean", err);
+        }
+        build->revoked[family] = item->boolean;
     }
     return 0;
 }
@@ -234,6 +322,12 @@ static int parse_root(const struct doc *root, const char *file, struct facts_bui
             result = parse_list(item, file, parse_route, build, err);
         } else if (strcmp(item->key, "bridgeNf") == 0) {
             result = parse_switches(item, file, build, err);
+        } else if (strcmp(item->key, "ports") == 0) {
+            result = parse_list(item, file, parse_port, build, err);
+        } else if (strcmp(item->key, "tunnelPorts") == 0) {
+            result = parse_list(item, file, parse_tunnel_port, build, err);
+        } else if (strcmp(item->key, "revoked") == 0) {
+            result = parse_revoked(item, file, build, err);
         } else if (strcmp(item->key, "ipvs") == 0) {
             if (item->type != DOC_BOOL) {
                 return wrong_type(item, file, "boolean", err);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/facts_build.h"
+#include "host/facts_tunnel.h"
 #include "netlink/netlink.h"
 #include "netlink/netlink_attr.h"
 
@@ -22,6 +23,8 @@ static const char *const bridge_nf_path[FAMILY_COUNT] = {
     [FAMILY_V4] = "/proc/sys/net/bridge/bridge-nf-call-iptables",
     [FAMILY_V6] = "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
 };
+
+static const char bridge_nf_vlan_path[] = "/proc/sys/net/bridge/bridge-nf-filter-vlan-tagged";
 
 // What netlink gives by number, facts give by name.
 struct link {
@@ -60,7 +63,7 @@ static int read_link(const struct netlink_reply *reply, void *arg, struct err *e
     struct reader *reader = arg;
     const struct ifinfomsg *header = reply->payload;
     struct netlink_attr attr[IFLA_LINKINFO + 1];
-    struct netlink_attr info[IFLA_INFO_KIND + 1];
+    struct netlink_attr info[IFLA_INFO_DATA + 1];
     if (reply->type != RTM_NEWLINK || reply->len < sizeof(*header)) {
         return 0;
     }
@@ -75,6 +78,11 @@ static int read_link(const struct netlink_reply *reply, void *arg, struct err *e
     (void)netlink_attr_text(&info[IFLA_INFO_KIND], interface.kind, sizeof(interface.kind));
     memcpy(interface.name, link.name, sizeof(interface.name));
     reader->build.ipvs = reader->build.ipvs || strcmp(link.name, IPVS_DEVICE) == 0;
+    uint16_t tunnel = 0;
+    if (facts_tunnel_port(interface.kind, &info[IFLA_INFO_DATA], &tunnel) &&
+        vec_push(&reader->build.tunnel_ports, tunnel) < 0) {
+        return err_oom(err);
+    }
     // Both arrays in step: the master's name is put in when all links are known.
     return vec_push(&reader->links, link) < 0 || vec_push(&reader->build.interfaces, interface) < 0 ? err_oom(err) : 0;
 }
@@ -241,11 +249,12 @@ static enum facts_switch read_switch(const char *path)
     return value == '0' ? FACTS_OFF : FACTS_ON;
 }
 
-void facts_read_bridge_nf(enum facts_switch ret[FAMILY_COUNT])
+void facts_read_bridge_nf(enum facts_switch ret[FAMILY_COUNT], enum facts_switch *ret_vlan)
 {
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
         ret[family] = read_switch(bridge_nf_path[family]);
     }
+    *ret_vlan = read_switch(bridge_nf_vlan_path);
 }
 
 int facts_read(struct facts **ret, struct err *err)
@@ -267,7 +276,7 @@ int facts_read(struct facts **ret, struct err *err)
             }
             return -1;
         }
-        facts_read_bridge_nf(reader.build.bridge_nf);
+        facts_read_bridge_nf(reader.build.bridge_nf, &reader.build.bridge_nf_vlan);
         return facts_build_finish(&reader.build, ret, err);
     }
 }

@@ -12,6 +12,7 @@
 
 #include "base/num.h"
 #include "host/facts_build.h"
+#include "support/random_state.h"
 #include "support/rng.h"
 
 static struct facts *facts_of(const char *json)
@@ -59,7 +60,13 @@ static const char NODE[] =
     "    {\"prefix\": \"10.0.1.77/32\", \"device\": \"veth2\"},\n"
     "    {\"prefix\": \"fd00:1::/64\", \"device\": \"cni0\"}\n"
     "  ],\n"
-    "  \"bridgeNf\": {\"ipv4\": \"on\", \"ipv6\": \"off\"},\n"
+    "  \"bridgeNf\": {\"ipv4\": \"on\", \"ipv6\": \"off\", \"vlan\": \"on\"},\n"
+    "  \"ports\": [\n"
+    "    {\"address\": \"10.0.1.5\", \"port\": \"veth1\"},\n"
+    "    {\"address\": \"fd00:1::5\", \"port\": \"veth1\"}\n"
+    "  ],\n"
+    "  \"tunnelPorts\": [4789, 8472],\n"
+    "  \"revoked\": {\"ipv4\": false, \"ipv6\": true},\n"
     "  \"ipvs\": true\n"
     "}\n";
 
@@ -68,7 +75,10 @@ static void test_render_is_canonical(void **state)
     (void)state;
     // The same facts in another order, with doubles, host bits and other spellings of the same addresses.
     static const char messy[] =
-        "{\"ipvs\":true,\"bridgeNf\":{\"ipv6\":\"off\",\"ipv4\":\"on\"},\"routes\":["
+        "{\"ipvs\":true,\"revoked\":{\"ipv6\":true},\"tunnelPorts\":[8472,4789,8472],\"ports\":["
+        "{\"port\":\"veth1\",\"address\":\"fd00:1:0::5\"},{\"address\":\"10.0.1.5\",\"port\":\"veth1\"},"
+        "{\"address\":\"10.0.1.5\",\"port\":\"veth1\"}],"
+        "\"bridgeNf\":{\"vlan\":\"on\",\"ipv6\":\"off\",\"ipv4\":\"on\"},\"routes\":["
         "{\"device\":\"cni0\",\"prefix\":\"fd00:1:0::/64\"},{\"prefix\":\"10.0.1.77/32\",\"device\":\"veth2\"},"
         "{\"prefix\":\"10.0.1.9/24\",\"device\":\"cni0\"},{\"prefix\":\"10.0.0.0/16\",\"device\":\"eth0\"},"
         "{\"prefix\":\"10.0.1.0/24\",\"device\":\"cni0\"},{\"prefix\":\"0.0.0.0/0\",\"device\":\"eth0\"}],"
@@ -98,7 +108,8 @@ static void test_empty(void **state)
     facts_render_json(fresh, &text);
     assert_string_equal(text.data,
                         "{\n  \"interfaces\": [],\n  \"routes\": [],\n  \"bridgeNf\": {\"ipv4\": \"unknown\", "
-                        "\"ipv6\": \"unknown\"},\n  \"ipvs\": false\n}\n");
+                        "\"ipv6\": \"unknown\", \"vlan\": \"unknown\"},\n  \"ports\": [],\n  \"tunnelPorts\": [],\n"
+                        "  \"revoked\": {\"ipv4\": false, \"ipv6\": false},\n  \"ipvs\": false\n}\n");
     CLEANUP(facts_free) struct facts *again = facts_of(text.data);
     assert_true(facts_equal(fresh, again));
     assert_null(facts_pod_interface(fresh, &address));
@@ -123,6 +134,14 @@ static void test_equal_sees_everything(void **state)
         {"\"ipvs\": true", "\"ipvs\": false"},
         {", \"fd00::1\"", ""},
         {"\"ipv6\": \"off\"", "\"ipv6\": \"unknown\""},
+        {"\"vlan\": \"on\"", "\"vlan\": \"off\""},
+        {"\"10.0.1.5\"", "\"10.0.1.6\""},
+        {"\"port\": \"veth1\"", "\"port\": \"veth2\""},
+        {"{\"address\": \"10.0.1.5\", \"port\": \"veth1\"},", ""},
+        {"[4789, 8472]", "[4789]"},
+        {"[4789, 8472]", "[4789, 8473]"},
+        {"\"ipv6\": true", "\"ipv6\": false"},
+        {"\"ipv4\": false", "\"ipv4\": true"},
     };
     CLEANUP(facts_free) struct facts *base = facts_of(NODE);
     for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
@@ -159,6 +178,38 @@ static void test_pod_interface(void **state)
             assert_null(interface);
         }
     }
+}
+
+static void test_pod_port(void **state)
+{
+    (void)state;
+    CLEANUP(facts_free) struct facts *facts = facts_of(NODE);
+    static const char *const behind[] = {"10.0.1.5", "fd00:1::5"};
+    static const char *const unknown[] = {"10.0.1.4", "10.0.1.6", "fd00:1::", "fd00:1::6"};
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        struct address address = address_of(behind[i]);
+        const struct facts_port *port = facts_pod_port(facts, &address);
+        assert_non_null(port);
+        assert_string_equal(port->port, "veth1");
+        assert_true(address_equal(&port->address, &address));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+        struct address address = address_of(unknown[i]);
+        assert_null(facts_pod_port(facts, &address));
+    }
+}
+
+// A file that an older netpold wrote.
+static void test_older_file(void **state)
+{
+    (void)state;
+    CLEANUP(facts_free)
+    struct facts *facts =
+        facts_of("{\"interfaces\": [], \"routes\": [], \"bridgeNf\": {\"ipv4\": \"on\", \"ipv6\": \"on\"}, "
+                 "\"ipvs\": false}");
+    assert_int_equal(facts->bridge_nf_vlan, FACTS_UNKNOWN);
+    assert_int_equal(facts->n_ports + facts->n_tunnel_ports, 0);
+    assert_false(facts->revoked[FAMILY_V4] || facts->revoked[FAMILY_V6]);
 }
 
 static void test_own_address(void **state)
@@ -200,6 +251,25 @@ static void test_errors(void **state)
     expect_error("{\"routes\": [{\"prefix\": \"10.0.0.0/8\"}]}", "f.json:1: routes[0]: needs a prefix and a device");
     expect_error("{\"bridgeNf\": {\"ipv4\": true}}", "f.json:1: bridgeNf: must be \"on\", \"off\" or \"unknown\"");
     expect_error("{\"bridgeNf\": {\"ipv5\": \"on\"}}", "f.json:1: bridgeNf: unknown field \"ipv5\"");
+    expect_error("{\"bridgeNf\": {\"vlan\": \"yes\"}}", "f.json:1: bridgeNf: must be \"on\", \"off\" or \"unknown\"");
+    expect_error("{\"ports\": {}}", "f.json:1: ports: must be a list, not a map");
+    expect_error("{\"ports\": [{\"address\": \"10.0.0.1\"}]}", "f.json:1: ports[0]: needs an address and a port");
+    expect_error("{\"ports\": [{\"port\": \"veth1\"}]}", "f.json:1: ports[0]: needs an address and a port");
+    expect_error("{\"ports\": [{\"address\": \"10.0.0\", \"port\": \"veth1\"}]}",
+                 "f.json:1: ports[0]: not an IP address");
+    expect_error("{\"ports\": [{\"address\": \"10.0.0.1\", \"port\": \"a b\"}]}",
+                 "f.json:1: port: \"a b\" is no interface name");
+    expect_error("{\"ports\": [{\"mac\": \"x\"}]}", "f.json:1: ports[0]: unknown field \"mac\"");
+    expect_error("{\"ports\": [{\"address\": \"10.0.0.1\", \"port\": \"veth1\"},\n"
+                 "{\"address\": \"10.0.0.1\", \"port\": \"veth2\"}]}",
+                 "f.json: 10.0.0.1 is behind two ports, veth1 and veth2");
+    expect_error("{\"tunnelPorts\": [65536]}", "f.json:1: tunnelPorts[0]: not a port number");
+    expect_error("{\"tunnelPorts\": [0]}", "f.json:1: tunnelPorts[0]: not a port number");
+    expect_error("{\"tunnelPorts\": [\"80\"]}", "f.json:1: tunnelPorts[0]: not a port number");
+    expect_error("{\"tunnelPorts\": [-1]}", "f.json:1: tunnelPorts[0]: not a port number");
+    expect_error("{\"revoked\": []}", "f.json:1: revoked: must be a map, not a list");
+    expect_error("{\"revoked\": {\"ipv4\": 1}}", "f.json:1: revoked: must be a boolean, not a number");
+    expect_error("{\"revoked\": {\"ipv5\": true}}", "f.json:1: revoked: unknown field \"ipv5\"");
     expect_error("{\"ipvs\": 1}", "f.json:1: must be a boolean, not a number");
 }
 
@@ -291,6 +361,32 @@ static void test_pod_interface_property(void **state)
     }
 }
 
+// Written and read again they are the same, and written the same.
+static void test_random_json(void **state)
+{
+    (void)state;
+    struct rng rng = {rng_seed("test_random_json")};
+    size_t rounds = rng_iterations(500);
+    for (size_t round = 0; round < rounds; round++) {
+        CLEANUP(facts_free) struct facts *facts = random_facts(&rng);
+        BUF_CLEANUP struct buf text = {0};
+        BUF_CLEANUP struct buf second = {0};
+        facts_render_json(facts, &text);
+        CLEANUP(facts_free) struct facts *again = facts_of(text.data);
+        facts_render_json(again, &second);
+        // Routes of random facts are not unique: what was read once is.
+        CLEANUP(facts_free) struct facts *third = facts_of(second.data);
+        assert_true(facts_equal(again, third));
+        assert_int_equal(facts->n_ports, again->n_ports);
+        assert_int_equal(facts->n_tunnel_ports, again->n_tunnel_ports);
+        for (size_t i = 0; i < facts->n_ports; i++) {
+            assert_string_equal(facts_pod_port(again, &facts->ports[i].address)->port, facts->ports[i].port);
+        }
+        assert_memory_equal(facts->revoked, again->revoked, sizeof(facts->revoked));
+        assert_int_equal(facts->bridge_nf_vlan, again->bridge_nf_vlan);
+    }
+}
+
 // A node with a large routing table.
 static void test_many_routes(void **state)
 {
@@ -311,11 +407,18 @@ static void test_many_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_render_is_canonical),   cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_equal_sees_everything), cmocka_unit_test(test_pod_interface),
-        cmocka_unit_test(test_own_address),           cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_build_metrics),         cmocka_unit_test(test_pod_interface_property),
+        cmocka_unit_test(test_render_is_canonical),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_equal_sees_everything),
+        cmocka_unit_test(test_pod_interface),
+        cmocka_unit_test(test_own_address),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_build_metrics),
+        cmocka_unit_test(test_pod_interface_property),
         cmocka_unit_test(test_many_routes),
+        cmocka_unit_test(test_pod_port),
+        cmocka_unit_test(test_older_file),
+        cmocka_unit_test(test_random_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
