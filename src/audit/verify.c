@@ -4,6 +4,7 @@
 // packets with no local pod at either end.
 #include "audit/verify.h"
 
+#include "audit/verify_guards.h"
 #include "audit/verify_policy.h"
 #include "audit/verify_role.h"
 #include "policy/evaluate.h"
@@ -48,7 +49,8 @@ static int keep_kind(const struct verify_space *space, struct verify_tests *test
     size_t n = 0;
     for (size_t i = 0; i < tests->addresses[VERIFY_SOURCE].n; i++) {
         uint32_t test = tests->addresses[VERIFY_SOURCE].v[i];
-        if ((space->tests.v[test].kind == VERIFY_PREFIX) == prefixes) {
+        enum verify_test_kind kind = space->tests.v[test].kind;
+        if ((kind == VERIFY_PREFIX || kind == VERIFY_GUARDS) == prefixes) {
             tests->addresses[VERIFY_SOURCE].v[n++] = test;
         }
     }
@@ -56,8 +58,8 @@ static int keep_kind(const struct verify_space *space, struct verify_tests *test
     return 0;
 }
 
-// The sources that are no local pods, first by the prefixes that the rules ask for, then each of these classes by the
-// sets that its packets can meet: class_of by item.
+// The sources that are no local pods, first by the prefixes that the rules ask for and what they are to the guards,
+// then each of these classes by the sets that its packets can meet: class_of by item.
 static int split_sources(struct verify_work *work, enum arrival arrival, uint32_t *class_of, uint32_t *ret_n)
 {
     struct verify_known known = verify_known_init(arrival);
@@ -173,6 +175,7 @@ static int make_start(struct verify_work *work)
 static void find_protocols(struct verify_work *work)
 {
     verify_reach_protocols(work->reach, work->protocols);
+    verify_guards_protocols(work->space, work->protocols);
     work->protocols[0] = false;
     work->protocols[PROTOCOL_TCP] = work->protocols[PROTOCOL_UDP] = work->protocols[PROTOCOL_SCTP] = true;
     work->protocols[verify_icmp(work->space)] = true;
@@ -184,6 +187,10 @@ static void work_done(struct verify_work *work)
     verify_space_free(work->space);
     verify_tests_free(&work->tests);
     verify_ports_free(&work->ports);
+    vec_free(&work->marks);
+    for (size_t i = 0; i < VERIFY_DIMENSIONS; i++) {
+        vec_free(&work->kinds[i]);
+    }
     vec_free(&work->all);
     vec_free(&work->remote);
     vec_free(&work->local);

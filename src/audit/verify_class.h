@@ -43,12 +43,15 @@ struct verify_class {
     // The ports: all (NULL: of a protocol without ports), those of the witness's signature.
     const struct port_range *ports;
     size_t n_ports;
-    // Interface names told apart; a witness without a name stands for every other one.
-    const char *const *in;
-    size_t n_in;
-    const char *const *out;
-    size_t n_out;
+    // Names: those with the witness's signature (verify_names.h).
+    const struct verify_signatures *signatures;
+    uint64_t wanted[VERIFY_DIMENSIONS];
+    // Marks: those that give the same answers as the witness's.
+    const struct verify_mark *marks;
+    size_t n_marks;
 };
+bool verify_class_has_name(const struct verify_class *class, enum verify_dimension dimension, const char *name);
+bool verify_class_has_mark(const struct verify_class *class, uint32_t mark);
 
 // Called for each class with both verdicts. -1 ends the proof with err.
 typedef int verify_visit_fn(const struct verify_class *class, bool wanted, bool got, void *arg, struct err *err);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "audit/verify_policy.h"
 
+#include "audit/verify_guards.h"
+
 enum { ICMP = 1, ICMPV6 = 58, ND_FIRST = 133, ND_LAST = 137, ND_HOP_LIMIT = 255, MLD_HOP_LIMIT = 1 };
 static const uint8_t mld_types[] = {130, 131, 132, 143};
 
@@ -32,7 +34,7 @@ bool verify_policy_settled(const struct verify_space *space, const struct verify
     case ARRIVAL_FORWARD:
         return false;
     case ARRIVAL_TO_NODE:
-        return space->input->options->host_egress_allowed;
+        return verify_guards_spare_node(space);
     case ARRIVAL_FROM_NODE:
         return !has_ipvs(space) || known->source_is_node == 1;
     }
@@ -70,7 +72,8 @@ void verify_policy_hop_limits(const struct verify_space *space, int icmp_type, b
 static const struct verify_pod *judged(const struct verify_space *space, const struct verify_known *known,
                                        enum verify_side side)
 {
-    if (known->ends[side].knowledge != VERIFY_KNOWN) {
+    bool spared = known->arrival == ARRIVAL_TO_NODE && space->input->options->host_egress_allowed;
+    if (known->ends[side].knowledge != VERIFY_KNOWN || spared) {
         return NULL;
     }
     uint32_t local = space->cells[known->ends[side].cell].local;
@@ -106,6 +109,11 @@ static int add_special(struct verify_space *space, const struct verify_known *kn
         if (prefix_parse(special[i], &prefix) && add_prefix(space, &prefix, open, to, err) < 0) {
             return -1;
         }
+    }
+    uint32_t guards;
+    if (verify_test_guards(space, &guards, err) < 0 || verify_test_answer(space, guards, err) < 0 ||
+        add_address(to, open, guards, err) < 0) {
+        return -1;
     }
     const struct facts_interface *ipvs = has_ipvs(space) ? facts_interface(space->input->facts, "kube-ipvs0") : NULL;
     if (!ipvs || open != VERIFY_DESTINATION || known->arrival != ARRIVAL_TO_NODE) {
@@ -202,43 +210,12 @@ static int add_ports(const struct verify_pod *pod, enum direction direction, uin
     return 0;
 }
 
-static int add_bridges(const struct facts *facts, struct verify_tests *to, struct err *err)
-{
-    for (size_t i = 0; i < facts->n_interfaces; i++) {
-        const char *name = facts->interfaces[i].name;
-        if (strcmp(facts->interfaces[i].kind, "bridge") == 0 &&
-            (verify_tests_name(name, &to->in.v, &to->in.n, &to->in.cap, err) < 0 ||
-             verify_tests_name(name, &to->out.v, &to->out.n, &to->out.cap, err) < 0)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int add_pod_interfaces(const struct verify_space *space, struct verify_tests *to, struct err *err)
-{
-    for (size_t i = 0; i < space->pods->n; i++) {
-        const struct pod *pod = space->pods->v[i].pod;
-        for (size_t j = 0; j < pod->n_addresses; j++) {
-            const struct facts_interface *interface = facts_pod_interface(space->input->facts, &pod->addresses[j]);
-            if (interface && verify_tests_name(interface->name, &to->in.v, &to->in.n, &to->in.cap, err) < 0) {
-                return -1;
-            }
-        }
-    }
-    return 0;
-}
-
-static bool is_link_local(const struct verify_space *space, const struct verify_known *known)
-{
-    return space->family == FAMILY_V6 &&
-           (address_is_link_local(&space->cells[known->ends[VERIFY_SOURCE].cell].first) ||
-            address_is_link_local(&space->cells[known->ends[VERIFY_DESTINATION].cell].first));
-}
-
 int verify_policy_rest(struct verify_space *space, const struct verify_known *known, struct verify_tests *to,
                        struct err *err)
 {
+    if (verify_guards_marks(space, known, to, err) < 0) {
+        return -1;
+    }
     if (verify_policy_settled(space, known)) {
         return 0;
     }
@@ -248,16 +225,5 @@ int verify_policy_rest(struct verify_space *space, const struct verify_known *kn
             return -1;
         }
     }
-    if (!space->input->facts || !is_link_local(space, known)) {
-        return 0;
-    }
-    switch (known->arrival) {
-    case ARRIVAL_FORWARD:
-        return add_bridges(space->input->facts, to, err);
-    case ARRIVAL_TO_NODE:
-        return add_pod_interfaces(space, to, err);
-    case ARRIVAL_FROM_NODE:
-        return 0;
-    }
-    return 0;
+    return verify_guards_rest(space, known, to, err);
 }

@@ -12,7 +12,7 @@ bool verify_policy_settled(const struct verify_space *space, const struct verify
 // Appends the address tests about the open end; with repetitions. Local pods are told apart by the caller.
 NODISCARD int verify_policy_addresses(struct verify_space *space, const struct verify_known *known,
                                       enum verify_side open, struct verify_tests *to, struct err *err);
-// Appends ports and interface names that count once both ends are known.
+// Both ends are known: appends ports and marks that count, and signs the names.
 NODISCARD int verify_policy_rest(struct verify_space *space, const struct verify_known *known, struct verify_tests *to,
                                  struct err *err);
 // ICMP types that are told apart, and the hop limits of a type.

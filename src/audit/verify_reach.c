@@ -5,9 +5,14 @@ enum { NONE = UINT32_MAX };
 
 struct reach_rule {
     const struct rule *rule;
-    uint32_t ends[VERIFY_SIDES];  // prefix tests, or NONE
-    uint32_t set;                 // set test, or NONE
-    uint32_t chain;               // target of a jump, or NONE
+    uint32_t ends[VERIFY_SIDES];        // prefix tests, or NONE
+    uint32_t set;                       // set test, or NONE
+    uint32_t chain;                     // target of a jump, or NONE
+    bool final;                         // no packet that matches comes back
+    uint32_t names[VERIFY_DIMENSIONS];  // numbers, or NONE
+    // Of rules in a row that differ in one name alone, as they do in a list of ports, it makes no difference which of
+    // them matches: they have one run.
+    uint32_t runs[VERIFY_DIMENSIONS];
 };
 
 struct reach_chain {
@@ -20,6 +25,7 @@ struct verify_reach {
     const struct table *table;
     struct reach_chain *chains;  // as in the table
     struct reach_rule *hooks;
+    uint32_t runs;
     // Of one walk: chains entered, tests gathered (by round), chains to go.
     uint32_t round;
     uint32_t *entered;
@@ -44,23 +50,11 @@ void verify_tests_free(struct verify_tests *tests)
     for (size_t i = 0; i < VERIFY_SIDES; i++) {
         vec_free(&tests->addresses[i]);
     }
-    vec_free(&tests->in);
-    vec_free(&tests->out);
+    for (size_t i = 0; i < VERIFY_DIMENSIONS; i++) {
+        vec_free(&tests->names[i]);
+    }
+    vec_free(&tests->marks);
     vec_free(&tests->ports);
-}
-
-int verify_tests_name(const char *name, const char ***v, size_t *n, size_t *cap, struct err *err)
-{
-    for (size_t i = 0; i < *n; i++) {
-        if (strcmp((*v)[i], name) == 0) {
-            return 0;
-        }
-    }
-    if (vec_reserve_((void **)v, cap, *n + 1, sizeof(**v)) < 0) {
-        return err_oom(err);
-    }
-    (*v)[(*n)++] = name;
-    return 0;
 }
 
 // ---- rules with their tests numbered -------------------------------------------------------------------------------
@@ -70,6 +64,65 @@ static int number_end(struct verify_space *space, bool present, const struct pre
 {
     *ret = NONE;
     return present ? verify_test_prefix(space, prefix, ret, err) : 0;
+}
+
+static const char *name_of(const struct rule *rule, enum verify_dimension dimension)
+{
+    switch (dimension) {
+    case VERIFY_IN:
+        return rule->in;
+    case VERIFY_OUT:
+        return rule->out;
+    case VERIFY_PORT_IN:
+        return rule->physdev_in;
+    case VERIFY_PORT_OUT:
+        return rule->physdev_out;
+    }
+    return "";
+}
+
+static bool differ_in_name_alone(const struct rule *a, const struct rule *b, enum verify_dimension dimension)
+{
+    struct rule other = *b;
+    memcpy((char *)(uintptr_t)name_of(&other, dimension), name_of(a, dimension), PACKET_IFACE);
+    return *name_of(b, dimension) && rule_equal(a, &other);
+}
+
+// before: the rule in front of it in its chain, or NULL.
+static int number_names(struct verify_reach *reach, const struct reach_rule *before, struct reach_rule *rule,
+                        struct err *err)
+{
+    for (enum verify_dimension d = VERIFY_IN; d <= VERIFY_PORT_OUT; d++) {
+        rule->names[d] = NONE;
+        if (!*name_of(rule->rule, d)) {
+            continue;
+        }
+        if (verify_names_number(reach->space->names, name_of(rule->rule, d), &rule->names[d], err) < 0) {
+            return -1;
+        }
+        bool same = before && before->names[d] != NONE && differ_in_name_alone(before->rule, rule->rule, d);
+        rule->runs[d] = same ? before->runs[d] : ++reach->runs;
+    }
+    return 0;
+}
+
+static bool is_verdict(enum rule_target target)
+{
+    return target == TARGET_ACCEPT || target == TARGET_DROP || target == TARGET_REJECT;
+}
+
+// Whether every packet that enters the chain ends there.
+static bool is_final(const struct chain *chain)
+{
+    struct rule any = rule_init();
+    for (size_t i = 0; chain && i < chain->n_rules && is_verdict(chain->rules[i].target); i++) {
+        any.target = chain->rules[i].target;
+        any.comment = chain->rules[i].comment;
+        if (rule_equal(&any, &chain->rules[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int number_rule(struct verify_reach *reach, const struct rule *rule, struct reach_rule *ret, struct err *err)
@@ -88,6 +141,7 @@ static int number_rule(struct verify_reach *reach, const struct rule *rule, stru
     if (chain) {
         ret->chain = (uint32_t)(chain - reach->table->chains);
     }
+    ret->final = is_final(chain);
     return 0;
 }
 
@@ -95,7 +149,8 @@ static int number_rules(struct verify_reach *reach, struct err *err)
 {
     const struct table *table = reach->table;
     for (size_t i = 0; i < table->n_hooks; i++) {
-        if (number_rule(reach, &table->hooks[i].rule, &reach->hooks[i], err) < 0) {
+        if (number_rule(reach, &table->hooks[i].rule, &reach->hooks[i], err) < 0 ||
+            number_names(reach, NULL, &reach->hooks[i], err) < 0) {
             return -1;
         }
     }
@@ -108,7 +163,8 @@ static int number_rules(struct verify_reach *reach, struct err *err)
         }
         to->n = chain->n_rules;
         for (size_t j = 0; j < chain->n_rules; j++) {
-            if (number_rule(reach, &chain->rules[j], &to->rules[j], err) < 0) {
+            if (number_rule(reach, &chain->rules[j], &to->rules[j], err) < 0 ||
+                number_names(reach, j ? &to->rules[j - 1] : NULL, &to->rules[j], err) < 0) {
                 return -1;
             }
         }
@@ -294,11 +350,7 @@ static enum answer ask_rule(const struct verify_reach *reach, const struct verif
     if (rule->protocol) {
         answer = known_or_open(known->protocol != VERIFY_ANY, known->protocol == rule->protocol);
     }
-    // Classes are of flows without a mark, and of packets whose bridge port is not known.
-    if (*rule->physdev_in || *rule->physdev_out || rule->connmark) {
-        return ANSWER_NO;
-    }
-    if (*rule->in || *rule->out || rule->n_ports) {
+    if (*rule->in || *rule->out || *rule->physdev_in || *rule->physdev_out || rule->connmark_mask || rule->n_ports) {
         answer = both(answer, ANSWER_OPEN);
     }
     answer = both(answer, ask_end(reach, known, VERIFY_SOURCE, reach_rule->ends[VERIFY_SOURCE]));
@@ -373,9 +425,14 @@ static int gather(struct verify_reach *reach, const struct verify_known *known, 
             return err_oom(err);
         }
     }
-    if ((*rule->in && verify_tests_name(rule->in, &to->in.v, &to->in.n, &to->in.cap, err) < 0) ||
-        (*rule->out && verify_tests_name(rule->out, &to->out.v, &to->out.n, &to->out.cap, err) < 0)) {
-        return -1;
+    for (size_t d = 0; known->names && d < VERIFY_DIMENSIONS; d++) {
+        if (reach_rule->names[d] != NONE) {
+            to->names[d].v[reach_rule->names[d]] += verify_names_mix(UINT64_C(1) << 32 | reach_rule->runs[d]);
+        }
+    }
+    if (known->names && rule->connmark_mask &&
+        vec_push(&to->marks, (struct verify_mark){.value = rule->connmark, .mask = rule->connmark_mask}) < 0) {
+        return err_oom(err);
     }
     return gather_set(reach, known, reach_rule, to, err);
 }
@@ -414,7 +471,7 @@ static int walk_rule(struct verify_reach *reach, const struct verify_known *know
             return err_oom(err);
         }
     }
-    *ret_end = answer == ANSWER_YES && ends_chain(rule->rule->target);
+    *ret_end = answer == ANSWER_YES && (rule->final || ends_chain(rule->rule->target));
     return 0;
 }
 
@@ -451,18 +508,35 @@ static void empty(struct verify_tests *tests)
         tests->addresses[i].v = kept.addresses[i].v;
         tests->addresses[i].cap = kept.addresses[i].cap;
     }
-    tests->in.v = kept.in.v;
-    tests->in.cap = kept.in.cap;
-    tests->out.v = kept.out.v;
-    tests->out.cap = kept.out.cap;
+    for (size_t i = 0; i < VERIFY_DIMENSIONS; i++) {
+        tests->names[i].v = kept.names[i].v;
+        tests->names[i].cap = kept.names[i].cap;
+    }
+    tests->marks.v = kept.marks.v;
+    tests->marks.cap = kept.marks.cap;
     tests->ports.v = kept.ports.v;
     tests->ports.cap = kept.ports.cap;
+}
+
+static int clear_names(size_t n, struct verify_tests *tests)
+{
+    for (size_t i = 0; i < VERIFY_DIMENSIONS; i++) {
+        if (vec_reserve(&tests->names[i], n) < 0) {
+            return -1;
+        }
+        memset(tests->names[i].v, 0, n * sizeof(*tests->names[i].v));
+        tests->names[i].n = n;
+    }
+    return 0;
 }
 
 int verify_reach_tests(struct verify_reach *reach, const struct verify_known *known, struct verify_tests *ret,
                        struct err *err)
 {
     empty(ret);
+    if (known->names && clear_names(reach->space->names->n, ret) < 0) {
+        return err_oom(err);
+    }
     reach->round++;
     reach->todo.n = 0;
     const char *builtin = builtin_of(known->arrival);

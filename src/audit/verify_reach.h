@@ -29,8 +29,15 @@ struct verify_known {
     int icmp_type;  // told apart only where the protocol is the family's ICMP
     int hop_limit;
     int source_is_node;
+    bool names;  // all but ports, names and the mark is known: those are gathered
 };
 struct verify_known verify_known_init(enum arrival arrival);
+
+// Is the flow's mark, as far as the mask goes, the value?
+struct verify_mark {
+    uint32_t value;
+    uint32_t mask;
+};
 
 struct verify_tests {
     VEC(uint32_t) addresses[VERIFY_SIDES];  // numbers of address tests, each once
@@ -40,14 +47,17 @@ struct verify_tests {
     bool hop_limits[256];
     bool source_is_node;
     bool dnat;
-    VEC(const char *) in;  // interface names, each once
-    VEC(const char *) out;
-    VEC(struct port_range) ports;  // with repetitions
+    // Signatures by number of the name, once both ends are known; names that are judged alike have one. That of any
+    // name without a number is 0.
+    struct verify_signatures {
+        uint64_t *v;
+        size_t n;
+        size_t cap;
+    } names[VERIFY_DIMENSIONS];
+    VEC(struct verify_mark) marks;  // with repetitions
+    VEC(struct port_range) ports;   // with repetitions
 };
 void verify_tests_free(struct verify_tests *tests);
-
-// Adds a name to a list unless it is there.
-NODISCARD int verify_tests_name(const char *name, const char ***v, size_t *n, size_t *cap, struct err *err);
 
 struct verify_reach;
 // Borrows the space and its input's ruleset; numbers every address test of the rules.

@@ -72,6 +72,15 @@ static void text_packet(const struct verify_account *account, struct buf *out)
     if (*packet->out) {
         buf_printf(out, ", out by %s", packet->out);
     }
+    if (*packet->physdev_in) {
+        buf_printf(out, ", from bridge port %s", packet->physdev_in);
+    }
+    if (*packet->physdev_out) {
+        buf_printf(out, ", to bridge port %s", packet->physdev_out);
+    }
+    if (packet->connmark) {
+        buf_printf(out, ", connmark 0x%" PRIx32, packet->connmark);
+    }
     if (packet->ct != 0 && packet->ct != CT_NEW) {
         buf_printf(out, ", conntrack state %s", verify_state_name(packet->ct));
     }
@@ -96,6 +105,19 @@ static const char *why_denied(const struct packet *packet)
     }
     if (verify_is_icmp(packet) && address_is_multicast(&packet->destination)) {
         return "it is no true neighbour discovery: a guard of the node stops it";
+    }
+    bool vxlan = packet->protocol == PROTOCOL_UDP && (packet->port == 8472 || packet->port == 4789);
+    if (packet->protocol == 4 || packet->protocol == 41 || packet->protocol == 47 || vxlan) {
+        return "tunnel packets to nodes could forge the overlay: a guard of the node stops it";
+    }
+    if (address_is_multicast(&packet->destination)) {
+        return "packets to many are no way round a policy: a guard of the node stops it";
+    }
+    if (packet->connmark) {
+        return "its flow is revoked";
+    }
+    if (*packet->in && !address_equal(&packet->source, &packet->destination)) {
+        return "its source is forged, or nobody is known to have it: a guard of the node stops it";
     }
     return "its source is forged";
 }

@@ -66,6 +66,15 @@ static void json_packet(const struct verify_account *account, struct buf *out)
     if (*packet->out) {
         json_text("out", packet->out, out);
     }
+    if (*packet->physdev_in) {
+        json_text("portIn", packet->physdev_in, out);
+    }
+    if (*packet->physdev_out) {
+        json_text("portOut", packet->physdev_out, out);
+    }
+    if (packet->connmark) {
+        buf_printf(out, ",\"connmark\":%" PRIu32, packet->connmark);
+    }
     buf_putc(out, '}');
 }
 

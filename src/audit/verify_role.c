@@ -4,6 +4,7 @@
 // each step only what rules or policies still ask is cut further, so most packets fall into few classes.
 #include "audit/verify_role.h"
 
+#include "audit/verify_marks.h"
 #include "audit/verify_policy.h"
 #include "base/limits.h"
 
@@ -89,16 +90,63 @@ static void set_name(char ret[PACKET_IFACE], const char *name)
     memcpy(ret, name, strnlen(name, PACKET_IFACE - 1));
 }
 
-static int judge_interfaces(struct role *role, struct verify_class *class)
+static char *witness_name(struct packet *packet, enum verify_dimension dimension)
 {
-    const struct verify_tests *tests = &role->work->tests;
-    for (size_t i = 0; i <= tests->in.n; i++) {
-        set_name(class->witness.in, i < tests->in.n ? tests->in.v[i] : "");
-        for (size_t j = 0; j <= tests->out.n; j++) {
-            set_name(class->witness.out, j < tests->out.n ? tests->out.v[j] : "");
-            if (judge_ports(role, class) < 0) {
-                return -1;
+    switch (dimension) {
+    case VERIFY_IN:
+        return packet->in;
+    case VERIFY_OUT:
+        return packet->out;
+    case VERIFY_PORT_IN:
+        return packet->physdev_in;
+    case VERIFY_PORT_OUT:
+        return packet->physdev_out;
+    }
+    return packet->in;
+}
+
+static int judge_marks(struct role *role, struct verify_class *class)
+{
+    for (size_t i = 0; i < role->work->marks.n; i++) {
+        class->witness.connmark = role->work->marks.v[i];
+        if (judge_ports(role, class) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// The numbers of one name of each signature; those without one are like the name that nobody knows.
+static int find_kinds(struct verify_work *work, struct err *err)
+{
+    for (size_t d = 0; d < VERIFY_DIMENSIONS; d++) {
+        const struct verify_signatures *signatures = &work->tests.names[d];
+        work->kinds[d].n = 0;
+        for (size_t i = 0; i < signatures->n; i++) {
+            bool first = signatures->v[i] != 0;
+            for (size_t j = 0; first && j < work->kinds[d].n; j++) {
+                first = signatures->v[work->kinds[d].v[j]] != signatures->v[i];
             }
+            if (first && vec_push(&work->kinds[d], (uint32_t)i) < 0) {
+                return err_oom(err);
+            }
+        }
+    }
+    return 0;
+}
+
+// One name of each kind, dimension by dimension; first that of all names without a signature.
+static int judge_names(struct role *role, enum verify_dimension dimension, struct verify_class *class)
+{
+    struct verify_work *work = role->work;
+    char *witness = witness_name(&class->witness, dimension);
+    for (size_t i = 0; i <= work->kinds[dimension].n; i++) {
+        uint32_t name = i > 0 ? work->kinds[dimension].v[i - 1] : 0;
+        class->wanted[dimension] = i > 0 ? work->tests.names[dimension].v[name] : 0;
+        set_name(witness, i > 0 ? work->space->names->v[name].text : "");
+        if ((dimension == VERIFY_PORT_OUT ? judge_marks(role, class)
+                                          : judge_names(role, (enum verify_dimension)(dimension + 1), class)) < 0) {
+            return -1;
         }
     }
     return 0;
@@ -114,24 +162,27 @@ static int judge_end(struct role *role, struct verify_known known, uint32_t cell
     struct verify_work *work = role->work;
     known.ends[role->open].knowledge = VERIFY_KNOWN;
     known.ends[role->open].cell = cell;
+    known.names = true;
     if (verify_reach_tests(work->reach, &known, &work->tests, work->err) < 0 ||
         verify_policy_rest(work->space, &known, &work->tests, work->err) < 0 ||
         verify_ports_cut(has_ports(class->witness.protocol) ? work->tests.ports.v : NULL, work->tests.ports.n,
-                         has_ports(class->witness.protocol), &work->ports, work->err) < 0) {
+                         has_ports(class->witness.protocol), &work->ports, work->err) < 0 ||
+        verify_marks_find(work->tests.marks.v, work->tests.marks.n, &work->marks.v, &work->marks.n, &work->marks.cap,
+                          work->err) < 0 ||
+        find_kinds(work, work->err) < 0) {
         return -1;
     }
     class->witness.source = work->space->cells[known.ends[VERIFY_SOURCE].cell].first;
     class->witness.destination = work->space->cells[known.ends[VERIFY_DESTINATION].cell].first;
-    class->in = work->tests.in.v;
-    class->n_in = work->tests.in.n;
-    class->out = work->tests.out.v;
-    class->n_out = work->tests.out.n;
+    class->signatures = work->tests.names;
+    class->marks = work->tests.marks.v;
+    class->n_marks = work->tests.marks.n;
     // A pod that reaches itself passes when the flow was translated.
     bool self = known.ends[VERIFY_SOURCE].cell == known.ends[VERIFY_DESTINATION].cell;
     class->any_dnat = !work->tests.dnat && (!self || verify_policy_settled(work->space, &known));
     for (int dnat = 0; dnat <= (class->any_dnat ? 0 : 1); dnat++) {
         class->witness.dnat = dnat == 1;
-        if (judge_interfaces(role, class) < 0) {
+        if (judge_names(role, VERIFY_IN, class) < 0) {
             return -1;
         }
     }

@@ -31,6 +31,8 @@ struct verify_work {
     VEC(uint32_t) local;        // those that are
     struct verify_tests tests;  // of the step at hand
     struct verify_ports ports;
+    VEC(uint32_t) marks;  // one of each class
+    VEC(uint32_t) kinds[VERIFY_DIMENSIONS];
     struct err *err;
 };
 

@@ -66,6 +66,15 @@ int verify_pods_find(const struct verify_input *input, struct verify_pods *ret, 
 
 // ---- cells ---------------------------------------------------------------------------------------------------------
 
+static struct address prefix_last(const struct prefix *prefix)
+{
+    struct address last = prefix->address;
+    for (unsigned bit = prefix->length; bit < family_bits(last.family); bit++) {
+        last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+    }
+    return last;
+}
+
 // The address behind the last one of a prefix; false when there is none.
 static bool address_behind(const struct prefix *prefix, struct address *ret)
 {
@@ -218,6 +227,34 @@ static int cut_objects(struct starts *starts, enum family family, const struct v
     return 0;
 }
 
+// What the guards tell apart, where nothing else has an edge there.
+static int cut_guards(struct starts *starts, enum family family, const struct verify_input *input, struct err *err)
+{
+    const struct node *node = state_node(input->state, input->node);
+    const struct policy_options *options = input->options;
+    for (size_t i = 0; i < options->n_pod_cidrs; i++) {
+        if (cut(starts, family, &options->pod_cidrs[i], err) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; node && i < node->n_pod_cidrs; i++) {
+        if (cut(starts, family, &node->pod_cidrs[i], err) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; input->facts && i < input->facts->n_routes; i++) {
+        struct prefix edge = prefix_of(&input->facts->routes[i].prefix.address);
+        if (cut(starts, family, &edge, err) < 0) {
+            return -1;
+        }
+        edge.address = prefix_last(&input->facts->routes[i].prefix);
+        if (cut(starts, family, &edge, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static void find_owners(struct verify_space *space)
 {
     struct state *state = space->input->state;
@@ -246,7 +283,8 @@ static int cut_all(struct verify_space *space, struct starts *starts, struct err
     enum family family = space->family;
     if (cut_special(starts, family, err) < 0 ||
         cut_table(starts, family, &space->input->ruleset->tables[family], err) < 0 ||
-        cut_policies(starts, family, space->pods, err) < 0 || cut_objects(starts, family, space->input, err) < 0) {
+        cut_policies(starts, family, space->pods, err) < 0 || cut_objects(starts, family, space->input, err) < 0 ||
+        cut_guards(starts, family, space->input, err) < 0) {
         return -1;
     }
     qsort(starts->v, starts->n, sizeof(*starts->v), address_compare_void);
@@ -283,7 +321,7 @@ int verify_space_new(const struct verify_input *input, const struct verify_pods 
     struct starts starts = {0};
     int rc = cut_all(space, &starts, err);
     vec_free(&starts);
-    if (rc < 0) {
+    if (rc < 0 || verify_names_new(input, pods, &space->names, err) < 0) {
         return -1;
     }
     *ret = TAKE(space);
@@ -301,6 +339,7 @@ void verify_space_free(struct verify_space *space)
     }
     vec_free(&space->tests);
     map_free(space->known);
+    verify_names_free(space->names);
     free(space->cells);
     free(space);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "audit/verify.h"
+#include "audit/verify_names.h"
 #include "base/map.h"
 #include "model/packet.h"
 
@@ -36,6 +37,17 @@ enum verify_test_kind {
     VERIFY_SET,     // what does the set hold of it? (hash:ip,port: which protocols and ports)
     VERIFY_PEER,    // does the peer of a policy match it?
     VERIFY_NAME,    // which numbers does its pod have for a port name?
+    VERIFY_GUARDS,  // what is it to the guards? (enum verify_guard_flag)
+};
+
+// What the guards of DESIGN 11 ask about an address; only those whose guard is on.
+enum verify_guard_flag {
+    VERIFY_OF_NODE = 1,      // an address of some node
+    VERIFY_OWN = 2,          // of this one
+    VERIFY_IN_POD_CIDR = 4,  // of those that --unknown-pods=drop is about
+    VERIFY_UNSPECIFIED = 8,  // a DHCP client's
+    VERIFY_EVERYBODY = 16,   // 255.255.255.255
+    VERIFY_MANY = 32,        // multicast, broadcast
 };
 
 struct verify_test {
@@ -60,6 +72,7 @@ struct verify_space {
     size_t n_cells;
     VEC(struct verify_test) tests;
     struct map *known;  // what a test asks → its number + 1
+    struct verify_names *names;
 };
 NODISCARD int verify_space_new(const struct verify_input *input, const struct verify_pods *pods, enum family family,
                                struct verify_space **ret, struct err *err);
@@ -80,6 +93,7 @@ NODISCARD int verify_test_peer(struct verify_space *space, const struct policy *
                                uint32_t *ret, struct err *err);
 NODISCARD int verify_test_name(struct verify_space *space, const char *name, uint8_t protocol, uint32_t *ret,
                                struct err *err);
+NODISCARD int verify_test_guards(struct verify_space *space, uint32_t *ret, struct err *err);
 // Works out the answers of a test; cheap the second time.
 NODISCARD int verify_test_answer(struct verify_space *space, uint32_t test, struct err *err);
 // The answer for one cell, after verify_test_answer: equal numbers, equal answers.

@@ -4,7 +4,7 @@
 // what the evaluator can tell apart, not for what it should.
 #include <stdio.h>
 
-#include "audit/verify_space.h"
+#include "audit/verify_guards.h"
 #include "policy/evaluate_match.h"
 #include "ruleset/simulate.h"
 
@@ -68,6 +68,12 @@ int verify_test_name(struct verify_space *space, const char *name, uint8_t proto
     }
     const struct verify_test test = {.kind = VERIFY_NAME, .name = name, .protocol = protocol};
     return add_test(space, key.data, key.len, &test, ret, err);
+}
+
+int verify_test_guards(struct verify_space *space, uint32_t *ret, struct err *err)
+{
+    static const char key[] = "guards";
+    return add_test(space, key, sizeof(key), &(struct verify_test){.kind = VERIFY_GUARDS}, ret, err);
 }
 
 static uint64_t *new_bits(const struct verify_space *space)
@@ -235,6 +241,8 @@ int verify_test_answer(struct verify_space *space, uint32_t number, struct err *
         return answer_peer(space, test, err);
     case VERIFY_NAME:
         return answer_name(space, test, err);
+    case VERIFY_GUARDS:
+        return verify_guards_answer(space, test, err);
     }
     return 0;
 }

@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/state.h"
-
-#include "model/state_table.h"
+#include "model/state_private.h"
 
 // One of several live pods that have the address in their status.
 struct claim {
     struct pod *pod;
     void *next;  // a link
-};
-
-struct state {
-    struct state_table tables[OBJECT_KIND_COUNT];
-    // Address → link: the last (and almost always only) pod itself, or a struct claim, marked by its lowest bit, with
-    // the next link.
-    struct map *claims;
-    const struct state_observer *observer;
 };
 
 void state_observe(struct state *state, const struct state_observer *observer)
@@ -96,6 +86,7 @@ void state_free(struct state *state)
         }
     }
     map_free(state->claims);
+    state_learnt_free_all(state);
     for (size_t i = 0; i < OBJECT_KIND_COUNT; i++) {
         state_table_free(&state->tables[i]);
     }
@@ -198,7 +189,8 @@ static int claims_add(struct state *state, struct pod *pod, struct err *err)
     return 0;
 }
 
-int state_put_pod(struct state *state, struct pod *pod, struct err *err)
+// Takes ownership, as state_put_pod.
+static int put_pod(struct state *state, struct pod *pod, struct err *err)
 {
     CLEANUP(free) struct pod *owned = pod;
     struct state_table *table = &state->tables[OBJECT_POD];
@@ -224,6 +216,24 @@ int state_put_pod(struct state *state, struct pod *pod, struct err *err)
     (void)TAKE(owned);
     free(old);
     return old ? STATE_UPDATED : STATE_ADDED;
+}
+
+int state_put_pod(struct state *state, struct pod *pod, struct err *err)
+{
+    CLEANUP(free) struct pod *owned = pod;
+    struct state_learnt *learnt = state_learnt_of(state, pod);
+    if (!learnt) {
+        return put_pod(state, TAKE(owned), err);
+    }
+    CLEANUP(free) struct pod *whole = NULL;
+    if (state_learnt_add(learnt, pod, &whole, err) < 0) {
+        return -1;
+    }
+    int rc = put_pod(state, TAKE(whole), err);
+    if (rc >= 0) {
+        state_learnt_seen(learnt, pod->addresses, pod->n_addresses);
+    }
+    return rc;
 }
 
 // equal: the stored object means the same.

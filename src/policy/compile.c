@@ -269,10 +269,18 @@ static int compile_all(struct compile *compile, struct err *err)
     if (compile_init(compile, err) < 0 || find_local(compile, err) < 0 || enforce_pods(compile, err) < 0) {
         return -1;
     }
+    // The trees of both families first: the guards of one ask which pods the other isolates.
     for (enum family family = FAMILY_V4; family <= FAMILY_V6; family++) {
         if (compile_tree(compile, family, DIRECTION_EGRESS, err) < 0 ||
-            compile_tree(compile, family, DIRECTION_INGRESS, err) < 0 || compile_hooks(compile, family, err) < 0 ||
-            settle_table(compile, family, err) < 0) {
+            compile_tree(compile, family, DIRECTION_INGRESS, err) < 0) {
+            return -1;
+        }
+    }
+    if (compile_places(compile, err) < 0) {
+        return -1;
+    }
+    for (enum family family = FAMILY_V4; family <= FAMILY_V6; family++) {
+        if (compile_hooks(compile, family, err) < 0 || settle_table(compile, family, err) < 0) {
             return -1;
         }
     }
@@ -285,6 +293,7 @@ static struct compile_stats stats_of(const struct compile *compile)
         .local_pods = compile->local.n,
         .enforced_pods = compile->enforced_pods,
         .active_policies = compile->active_policies,
+        .unguarded_pods = compile->places.n_unguarded,
     };
 }
 

@@ -13,6 +13,7 @@ struct compile_stats {
     size_t enforced_pods;    // isolated in some direction
     size_t active_policies;  // policies that select a live pod of the node
     size_t unenforceable;    // policies of the state with unreadable parts
+    size_t unguarded_pods;   // --source-guard is for them, and where they sit is not known or not theirs alone
 };
 
 // The node's ruleset, a new one (ruleset_free). Equal inputs give equal bytes when rendered, whatever the order in

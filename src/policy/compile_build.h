@@ -44,6 +44,25 @@ struct compile_table {
 struct compile_union;
 struct compile_group;
 
+// Where a pod of the node sits, as far as the facts tell.
+struct compile_place {
+    const struct pod *pod;
+    const struct facts_interface *behind;  // the bridge, or the device that the pod is routed by
+    const char *port;                      // of the bridge, the pod's alone; NULL: none, not known or shared
+    bool bridge;
+    bool own;  // whatever comes from there (the port, or the device) is this pod's
+    bool isolated[DIRECTION_COUNT];
+};
+
+struct compile_places {
+    const struct compile_place *v;  // sorted by interface, port and pod; each once
+    size_t n;
+    // Devices with a default route, or by which other nodes are reached: what comes in there need not be a pod's.
+    const struct facts_interface **uplinks;
+    size_t n_uplinks;
+    size_t n_unguarded;
+};
+
 // Where members come from that are known already (engine.h). A compile without one selects them itself.
 struct compile_provider {
     void *arg;
@@ -73,6 +92,7 @@ struct compile {
     struct compile_table tables[FAMILY_COUNT];
     struct map *unions;    // text → struct compile_union
     struct map *programs;  // policies and port names → struct compile_program
+    struct compile_places places;
     size_t enforced_pods;
     size_t active_policies;
 };
@@ -177,11 +197,58 @@ NODISCARD int compile_tree(struct compile *compile, enum family family, enum dir
 // Adds the jump to the tree to `rules`, behind compile_tree; nothing without leaves.
 NODISCARD int compile_tree_jump(struct compile *compile, enum family family, enum direction direction,
                                 struct compile_rules *rules, struct err *err);
+// A tree on the source whose root chain is `root` (NAMES_*); what is at no leaf goes on at the chain `otherwise`. Sorts
+// the leaves, of which there must be some.
+NODISCARD int compile_tree_of_sources(struct compile *compile, enum family family, const char *root,
+                                      const char *otherwise, struct compile_leaves *leaves, struct err *err);
+
+// ---- compile_place.c -----------------------------------------------------------------------------------------------
+
+// Fills compile->places, behind both families' trees.
+NODISCARD int compile_places(struct compile *compile, struct err *err);
+bool compile_place_is_uplink(const struct compile *compile, const struct facts_interface *interface);
+// Whether packets of the local pod that owns the address come in by an interface that only pods are behind.
+bool compile_place_is_told(const struct compile *compile, const struct address *address);
+// Whether the place is one that --source-guard is for and that can be told.
+bool compile_place_is_guarded(const struct compile *compile, const struct compile_place *place);
+struct compile_addresses {
+    struct address *v;
+    size_t n;
+    size_t cap;
+};
+// The addresses of the family that live pods of the node own. The caller frees them (vec_free).
+NODISCARD int compile_local_addresses(struct compile *compile, enum family family, struct compile_addresses *ret,
+                                      struct err *err);
+// The same as a set; *ret is NULL when there are none.
+NODISCARD int compile_local_set(struct compile *compile, enum family family, const char **ret, struct err *err);
+
+// ---- compile_source.c, compile_guards.c ----------------------------------------------------------------------------
+
+// The rules that lead to the guards (DESIGN 11), by the arrival of the packets; the chains behind them are added.
+struct compile_guards {
+    struct compile_rules rules[ARRIVAL_FROM_NODE + 1];
+};
+void compile_guards_free(struct compile_guards *guards);
+NODISCARD int compile_guards(struct compile *compile, enum family family, struct compile_guards *to, struct err *err);
+// Of these the source guard.
+NODISCARD int compile_source_guard(struct compile *compile, enum family family, struct compile_guards *to,
+                                   struct err *err);
 
 // ---- compile_hooks.c -----------------------------------------------------------------------------------------------
 
 // The top chains of a family with everything in them, and the jumps to them.
 NODISCARD int compile_hooks(struct compile *compile, enum family family, struct err *err);
+
+// ---- compile_rule.c ------------------------------------------------------------------------------------------------
+
+NODISCARD int compile_push(struct compile_rules *rules, struct rule rule, struct err *err);
+// A rule for every packet.
+struct rule compile_rule_to(enum rule_target target, const char *chain);
+void compile_rule_in(struct rule *rule, const char *interface);
+void compile_rule_out(struct rule *rule, const char *interface);
+// Adds the chain and frees the rules, also on failure; rc < 0: only that.
+NODISCARD int compile_close_chain(struct compile *compile, enum family family, const char *name, int rc,
+                                  struct compile_rules *rules, struct err *err);
 
 // ---- compile.c -----------------------------------------------------------------------------------------------------
 

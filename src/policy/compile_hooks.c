@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The top chains of a family: what every packet meets that is not of an established flow, before and after the trees
-// (DESIGN 4 and 11). A family with nothing to do gets nothing at all.
+// (DESIGN 4 and 11), and what cuts revoked flows before that. A family with nothing to do gets nothing at all.
 #include "policy/compile_build.h"
-
-#include <stdio.h>
 
 #include "policy/names.h"
 
@@ -22,20 +20,8 @@ struct hooks {
     bool node_guard;       // IPv6: enforced pods whose way to the node is guarded
     bool ipvs;             // and trees
     const char *accepted;  // set of the local pods, --allowed-verdict=accept; else NULL
+    const struct compile_guards *guards;
 };
-
-static int push(struct compile_rules *rules, struct rule rule, struct err *err)
-{
-    return vec_push(rules, rule) < 0 ? err_oom(err) : 0;
-}
-
-static struct rule rule_to(enum rule_target target, const char *chain)
-{
-    struct rule rule = rule_init();
-    rule.target = target;
-    rule.chain = chain;
-    return rule;
-}
 
 static int add_chain(const struct hooks *hooks, const char *name, struct compile_rules *rules, struct err *err)
 {
@@ -47,7 +33,7 @@ static int add_chain(const struct hooks *hooks, const char *name, struct compile
 static int add_hook(const struct hooks *hooks, const char *builtin, bool established, const char *chain,
                     struct err *err)
 {
-    struct hook hook = {.builtin = builtin, .rule = rule_to(TARGET_JUMP, chain)};
+    struct hook hook = {.builtin = builtin, .rule = compile_rule_to(TARGET_JUMP, chain)};
     hook.rule.ct_states = CT_ESTABLISHED;
     hook.rule.ct_invert = !established;
     return vec_push(&hooks->compile->tables[hooks->family].hooks, hook) < 0 ? err_oom(err) : 0;
@@ -60,7 +46,7 @@ static int add_related(const struct hooks *hooks, struct rule verdict, struct co
 {
     verdict.protocol = hooks->family == FAMILY_V4 ? ICMP : ICMPV6;
     verdict.ct_states = CT_RELATED;
-    return push(rules, verdict, err);
+    return compile_push(rules, verdict, err);
 }
 
 static int add_icmpv6(int first, int last, int hop_limit, struct rule verdict, struct compile_rules *rules,
@@ -70,7 +56,7 @@ static int add_icmpv6(int first, int last, int hop_limit, struct rule verdict, s
     verdict.hop_limit = (int16_t)hop_limit;
     for (int type = first; type <= last; type++) {
         verdict.icmp_type = (int16_t)type;
-        if (push(rules, verdict, err) < 0) {
+        if (compile_push(rules, verdict, err) < 0) {
             return -1;
         }
     }
@@ -103,13 +89,13 @@ static int add_neighbour_discovery(const struct hooks *hooks, struct rule pass, 
 static int add_link_local(const char *chain, struct compile_rules *rules, struct err *err)
 {
     struct prefix link_local = {.address = {.family = FAMILY_V6, .bytes = {0xfe, 0x80}}, .length = 10};
-    struct rule source = rule_to(TARGET_JUMP, chain);
+    struct rule source = compile_rule_to(TARGET_JUMP, chain);
     source.has_source = true;
     source.source = link_local;
-    struct rule destination = rule_to(TARGET_JUMP, chain);
+    struct rule destination = compile_rule_to(TARGET_JUMP, chain);
     destination.has_destination = true;
     destination.destination = link_local;
-    return push(rules, source, err) < 0 ? -1 : push(rules, destination, err);
+    return compile_push(rules, source, err) < 0 ? -1 : compile_push(rules, destination, err);
 }
 
 static bool is_bridge(const struct facts_interface *interface)
@@ -124,13 +110,13 @@ static int add_guard_chain(const struct hooks *hooks, const char *name, bool bri
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < hooks->compile->interfaces.n; i++) {
         const struct facts_interface *interface = hooks->compile->interfaces.v[i];
-        struct rule rule = rule_to(TARGET_GOTO, NAMES_DROP);
-        (void)snprintf(rule.in, sizeof(rule.in), "%s", interface->name);
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+        compile_rule_in(&rule, interface->name);
         if (bridged) {
-            (void)snprintf(rule.out, sizeof(rule.out), "%s", interface->name);
+            compile_rule_out(&rule, interface->name);
         }
         if (!bridged || is_bridge(interface)) {
-            rc = push(&rules, rule, err);
+            rc = compile_push(&rules, rule, err);
         }
     }
     if (rc < 0) {
@@ -142,37 +128,15 @@ static int add_guard_chain(const struct hooks *hooks, const char *name, bool bri
 
 // ---- --allowed-verdict=accept --------------------------------------------------------------------------------------
 
-// The addresses of the node's live pods, isolated or not, as a set; NULL when there are none.
-static int local_set(const struct hooks *hooks, const char **ret, struct err *err)
-{
-    struct compile *compile = hooks->compile;
-    VEC(struct address) addresses = {0};
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < compile->local.n; i++) {
-        const struct pod *pod = index_pod(compile->index, compile->local.v[i]);
-        for (size_t j = 0; rc == 0 && j < pod->n_addresses; j++) {
-            if (pod->addresses[j].family == hooks->family && index_owns(compile->index, compile->local.v[i], j)) {
-                rc = vec_push(&addresses, pod->addresses[j]) < 0 ? err_oom(err) : 0;
-            }
-        }
-    }
-    *ret = NULL;
-    if (rc == 0 && addresses.n > 0) {
-        rc = compile_set_addresses(compile, hooks->family, "local pods", addresses.v, addresses.n, ret, err);
-    }
-    vec_free(&addresses);
-    return rc;
-}
-
 static int add_accept_chain(const struct hooks *hooks, struct err *err)
 {
     struct compile_rules rules = {0};
-    struct rule accept = rule_to(TARGET_ACCEPT, NULL);
+    struct rule accept = compile_rule_to(TARGET_ACCEPT, NULL);
     accept.set = hooks->accepted;
     accept.set_direction = SET_SRC;
-    int rc = push(&rules, accept, err);
+    int rc = compile_push(&rules, accept, err);
     accept.set_direction = SET_DST;
-    rc = rc < 0 ? -1 : push(&rules, accept, err);
+    rc = rc < 0 ? -1 : compile_push(&rules, accept, err);
     if (rc < 0) {
         vec_free(&rules);
         return -1;
@@ -182,17 +146,29 @@ static int add_accept_chain(const struct hooks *hooks, struct err *err)
 
 // ---- top chains ----------------------------------------------------------------------------------------------------
 
+static int add_guards(const struct hooks *hooks, enum arrival arrival, struct compile_rules *rules, struct err *err)
+{
+    const struct compile_rules *guards = &hooks->guards->rules[arrival];
+    for (size_t i = 0; i < guards->n; i++) {
+        if (compile_push(rules, guards->v[i], err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int fill_forward(const struct hooks *hooks, struct compile_rules *rules, struct err *err)
 {
     struct compile *compile = hooks->compile;
-    struct rule accept = rule_to(TARGET_GOTO, NAMES_ACCEPT);
-    struct rule forged = rule_to(TARGET_GOTO, NAMES_DROP);
+    struct rule accept = compile_rule_to(TARGET_GOTO, NAMES_ACCEPT);
+    struct rule forged = compile_rule_to(TARGET_GOTO, NAMES_DROP);
     forged.has_destination = true;
     forged.destination = (struct prefix){.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
     bool judged = hooks->trees || hooks->bridge_guard;
-    struct rule pass = hooks->accepted ? accept : rule_to(TARGET_RETURN, NULL);
+    struct rule pass = hooks->accepted ? accept : compile_rule_to(TARGET_RETURN, NULL);
     if (add_related(hooks, pass, rules, err) < 0 || add_neighbour_discovery(hooks, pass, rules, err) < 0 ||
-        (hooks->bridge_guard && add_link_local(NAMES_LINK_LOCAL_BRIDGED, rules, err) < 0)) {
+        (hooks->bridge_guard && add_link_local(NAMES_LINK_LOCAL_BRIDGED, rules, err) < 0) ||
+        add_guards(hooks, ARRIVAL_FORWARD, rules, err) < 0) {
         return -1;
     }
     // Neighbour discovery with another hop limit to a group: no tree matches it, and a receiver has to discard it (RFC
@@ -204,25 +180,29 @@ static int fill_forward(const struct hooks *hooks, struct compile_rules *rules, 
         compile_tree_jump(compile, hooks->family, DIRECTION_INGRESS, rules, err) < 0) {
         return -1;
     }
-    return hooks->accepted ? push(rules, accept, err) : 0;
+    return hooks->accepted ? compile_push(rules, accept, err) : 0;
 }
 
 // From pods to the node itself.
 static int fill_input(const struct hooks *hooks, struct compile_rules *rules, struct err *err)
 {
     struct compile *compile = hooks->compile;
-    struct rule pass = rule_to(TARGET_RETURN, NULL);
+    struct rule pass = compile_rule_to(TARGET_RETURN, NULL);
     if (add_related(hooks, pass, rules, err) < 0 || add_neighbour_discovery(hooks, pass, rules, err) < 0 ||
-        (hooks->node_guard && add_link_local(NAMES_LINK_LOCAL_TO_NODE, rules, err) < 0)) {
+        (hooks->node_guard && add_link_local(NAMES_LINK_LOCAL_TO_NODE, rules, err) < 0) ||
+        add_guards(hooks, ARRIVAL_TO_NODE, rules, err) < 0) {
         return -1;
     }
+    if (!hooks->egress) {
+        return 0;
+    }
     // IPVS takes packets to virtual addresses through INPUT; they are judged in OUTPUT, with their real destination.
-    if (hooks->ipvs && hooks->egress) {
+    if (hooks->ipvs) {
         const struct facts_interface *vips = facts_interface(compile->facts, "kube-ipvs0");
         pass.set_direction = SET_DST;
         if (compile_set_addresses(compile, hooks->family, "virtual addresses of IPVS", vips ? vips->addresses : NULL,
                                   vips ? vips->n_addresses : 0, &pass.set, err) < 0 ||
-            push(rules, pass, err) < 0) {
+            compile_push(rules, pass, err) < 0) {
             return -1;
         }
     }
@@ -232,11 +212,11 @@ static int fill_input(const struct hooks *hooks, struct compile_rules *rules, st
 // What IPVS forwards leaves by OUTPUT with the pod's address; what the node itself sends has one of its own.
 static int fill_output(const struct hooks *hooks, struct compile_rules *rules, struct err *err)
 {
-    struct rule pass = rule_to(TARGET_RETURN, NULL);
+    struct rule pass = compile_rule_to(TARGET_RETURN, NULL);
     struct rule local = pass;
     local.source_local = true;
-    if (push(rules, local, err) < 0 || add_related(hooks, pass, rules, err) < 0 ||
-        add_neighbour_discovery(hooks, pass, rules, err) < 0 ||
+    if (compile_push(rules, local, err) < 0 || add_related(hooks, pass, rules, err) < 0 ||
+        add_neighbour_discovery(hooks, pass, rules, err) < 0 || add_guards(hooks, ARRIVAL_FROM_NODE, rules, err) < 0 ||
         compile_tree_jump(hooks->compile, hooks->family, DIRECTION_EGRESS, rules, err) < 0) {
         return -1;
     }
@@ -260,14 +240,35 @@ static int add_drop_chain(const struct hooks *hooks, struct err *err)
 {
     struct compile_rules rules = {0};
     bool reject = hooks->compile->options->denied == DENIED_REJECT;
-    struct rule verdict = rule_to(reject ? TARGET_REJECT : TARGET_DROP, NULL);
+    struct rule verdict = compile_rule_to(reject ? TARGET_REJECT : TARGET_DROP, NULL);
     struct rule reset = verdict;
     reset.protocol = PROTOCOL_TCP;
-    if ((reject && push(&rules, reset, err) < 0) || push(&rules, verdict, err) < 0) {
+    if ((reject && compile_push(&rules, reset, err) < 0) || compile_push(&rules, verdict, err) < 0) {
         vec_free(&rules);
         return -1;
     }
     return add_chain(hooks, NAMES_DROP, &rules, err);
+}
+
+// Flows that are cut (DESIGN 5.5), in front of the bypass for established ones; only while there are any.
+static int add_revoked(const struct hooks *hooks, const char *builtin, struct err *err)
+{
+    struct hook hook = {.builtin = builtin, .rule = compile_rule_to(TARGET_JUMP, NAMES_DROP)};
+    hook.rule.connmark = hook.rule.connmark_mask = hooks->compile->options->revoke_mask;
+    return vec_push(&hooks->compile->tables[hooks->family].hooks, hook) < 0 ? err_oom(err) : 0;
+}
+
+static int add_all_revoked(const struct hooks *hooks, struct err *err)
+{
+    const struct facts *facts = hooks->compile->facts;
+    if (!facts || !facts->revoked[hooks->family] || !hooks->compile->options->revoke_mask) {
+        return 0;
+    }
+    hooks->compile->tables[hooks->family].drops = true;
+    return add_revoked(hooks, "FORWARD", err) < 0 || add_revoked(hooks, "INPUT", err) < 0 ||
+                   (facts->ipvs && add_revoked(hooks, "OUTPUT", err) < 0)
+               ? -1
+               : 0;
 }
 
 static int look(struct hooks *hooks, struct err *err)
@@ -283,24 +284,35 @@ static int look(struct hooks *hooks, struct err *err)
             hooks->bridge_guard = hooks->bridge_guard || is_bridge(compile->interfaces.v[i]);
         }
     }
-    return compile->options->allowed == ALLOWED_ACCEPT ? local_set(hooks, &hooks->accepted, err) : 0;
+    return compile->options->allowed == ALLOWED_ACCEPT
+               ? compile_local_set(compile, hooks->family, &hooks->accepted, err)
+               : 0;
+}
+
+static int add_all(struct hooks *hooks, struct err *err)
+{
+    const struct compile_rules *guards = hooks->guards->rules;
+    bool forward = hooks->trees || hooks->bridge_guard || hooks->accepted || guards[ARRIVAL_FORWARD].n > 0;
+    bool input = hooks->egress || hooks->node_guard || guards[ARRIVAL_TO_NODE].n > 0;
+    bool output = hooks->ipvs || guards[ARRIVAL_FROM_NODE].n > 0;
+    if (add_all_revoked(hooks, err) < 0 ||
+        (forward && add_top_chain(hooks, "FORWARD", NAMES_FORWARD, fill_forward, err) < 0) ||
+        (hooks->accepted &&
+         (add_accept_chain(hooks, err) < 0 || add_hook(hooks, "FORWARD", true, NAMES_ACCEPT, err) < 0)) ||
+        (input && add_top_chain(hooks, "INPUT", NAMES_INPUT, fill_input, err) < 0) ||
+        (output && add_top_chain(hooks, "OUTPUT", NAMES_OUTPUT, fill_output, err) < 0) ||
+        (hooks->bridge_guard && add_guard_chain(hooks, NAMES_LINK_LOCAL_BRIDGED, true, err) < 0) ||
+        (hooks->node_guard && add_guard_chain(hooks, NAMES_LINK_LOCAL_TO_NODE, false, err) < 0)) {
+        return -1;
+    }
+    return hooks->compile->tables[hooks->family].drops ? add_drop_chain(hooks, err) : 0;
 }
 
 int compile_hooks(struct compile *compile, enum family family, struct err *err)
 {
-    struct hooks hooks = {.compile = compile, .family = family};
-    if (look(&hooks, err) < 0) {
-        return -1;
-    }
-    bool forward = hooks.trees || hooks.bridge_guard || hooks.accepted;
-    if ((forward && add_top_chain(&hooks, "FORWARD", NAMES_FORWARD, fill_forward, err) < 0) ||
-        (hooks.accepted &&
-         (add_accept_chain(&hooks, err) < 0 || add_hook(&hooks, "FORWARD", true, NAMES_ACCEPT, err) < 0)) ||
-        ((hooks.egress || hooks.node_guard) && add_top_chain(&hooks, "INPUT", NAMES_INPUT, fill_input, err) < 0) ||
-        (hooks.ipvs && add_top_chain(&hooks, "OUTPUT", NAMES_OUTPUT, fill_output, err) < 0) ||
-        (hooks.bridge_guard && add_guard_chain(&hooks, NAMES_LINK_LOCAL_BRIDGED, true, err) < 0) ||
-        (hooks.node_guard && add_guard_chain(&hooks, NAMES_LINK_LOCAL_TO_NODE, false, err) < 0)) {
-        return -1;
-    }
-    return compile->tables[family].drops ? add_drop_chain(&hooks, err) : 0;
+    struct compile_guards guards = {0};
+    struct hooks hooks = {.compile = compile, .family = family, .guards = &guards};
+    int rc = look(&hooks, err) < 0 || compile_guards(compile, family, &guards, err) < 0 ? -1 : add_all(&hooks, err);
+    compile_guards_free(&guards);
+    return rc;
 }

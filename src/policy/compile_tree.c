@@ -14,12 +14,20 @@ enum { FAN_OUT = 8, FAN_OUT_BITS = 3 };
 struct tree {
     struct compile *compile;
     enum family family;
-    enum direction direction;
+    const char *root;       // name of the root's chain
+    bool by_source;         // else by destination
+    const char *otherwise;  // chain for what is at no leaf; NULL: it goes on behind the jump to the tree
 };
 
-static const char *root_name(enum direction direction)
+static struct tree tree_of(struct compile *compile, enum family family, enum direction direction)
 {
-    return direction == DIRECTION_EGRESS ? NAMES_EGRESS_TREE : NAMES_INGRESS_TREE;
+    bool egress = direction == DIRECTION_EGRESS;
+    return (struct tree){
+        .compile = compile,
+        .family = family,
+        .root = egress ? NAMES_EGRESS_TREE : NAMES_INGRESS_TREE,
+        .by_source = egress,
+    };
 }
 
 static int compare_leaves(const void *a, const void *b)
@@ -47,7 +55,7 @@ static int node_name(const struct tree *tree, const struct prefix *prefix, const
     struct compile *compile = tree->compile;
     struct compile_table *table = &compile->tables[tree->family];
     char head[sizeof(NAMES_EGRESS_TREE) + 1];
-    (void)snprintf(head, sizeof(head), "%s-", root_name(tree->direction));
+    (void)snprintf(head, sizeof(head), "%s-", tree->root);
     if (tree->family == FAMILY_V6) {
         char text[PREFIX_TEXT];
         (void)prefix_format(prefix, text);
@@ -64,7 +72,7 @@ static struct rule step(const struct tree *tree, const struct prefix *prefix, en
                         const char *chain)
 {
     struct rule rule = rule_init();
-    if (tree->direction == DIRECTION_EGRESS) {
+    if (tree->by_source) {
         rule.has_source = true;
         rule.source = *prefix;
     } else {
@@ -114,6 +122,9 @@ static int add_node(const struct tree *tree, const char *name, const struct comp
 {
     struct compile_rules rules = {0};
     int rc = add_children(tree, leaves, n, &rules, err);
+    if (rc == 0 && tree->otherwise) {
+        rc = compile_push(&rules, compile_rule_to(TARGET_GOTO, tree->otherwise), err);
+    }
     rc = rc < 0 ? -1 : compile_add_chain(tree->compile, tree->family, name, &rules, err);
     vec_free(&rules);
     return rc;
@@ -122,9 +133,18 @@ static int add_node(const struct tree *tree, const char *name, const struct comp
 int compile_tree(struct compile *compile, enum family family, enum direction direction, struct err *err)
 {
     struct compile_leaves *leaves = &compile->tables[family].leaves[direction];
-    struct tree tree = {.compile = compile, .family = family, .direction = direction};
+    const struct tree tree = tree_of(compile, family, direction);
     sort_leaves(leaves);
-    return leaves->n ? add_node(&tree, root_name(direction), leaves->v, leaves->n, err) : 0;
+    return leaves->n ? add_node(&tree, tree.root, leaves->v, leaves->n, err) : 0;
+}
+
+int compile_tree_of_sources(struct compile *compile, enum family family, const char *root, const char *otherwise,
+                            struct compile_leaves *leaves, struct err *err)
+{
+    const struct tree tree = {
+        .compile = compile, .family = family, .root = root, .by_source = true, .otherwise = otherwise};
+    sort_leaves(leaves);
+    return add_node(&tree, root, leaves->v, leaves->n, err);
 }
 
 int compile_tree_jump(struct compile *compile, enum family family, enum direction direction,
@@ -134,8 +154,8 @@ int compile_tree_jump(struct compile *compile, enum family family, enum directio
     if (leaves->n == 0) {
         return 0;
     }
-    struct tree tree = {.compile = compile, .family = family, .direction = direction};
+    const struct tree tree = tree_of(compile, family, direction);
     struct prefix root = common_prefix(leaves->v, leaves->n);
-    struct rule rule = step(&tree, &root, TARGET_JUMP, root_name(direction));
+    struct rule rule = step(&tree, &root, TARGET_JUMP, tree.root);
     return vec_push(rules, rule) < 0 ? err_oom(err) : 0;
 }

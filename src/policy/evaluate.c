@@ -293,6 +293,10 @@ int evaluate_packet(struct state *state, const char *node, const struct facts *f
                     const struct policy_options *options, const struct packet *packet, bool *ret_allowed,
                     struct err *err)
 {
+    if (guard_is_revoked(facts, options, packet)) {
+        *ret_allowed = false;
+        return 0;
+    }
     if (passes_unjudged(facts, packet)) {
         *ret_allowed = true;
         return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "policy/evaluate_match.h"
+#include "policy/evaluate_ways.h"
 
 enum { PROTOCOL_ICMPV6 = 58, NDP_FIRST = 133, NDP_LAST = 137 };
 
@@ -121,8 +122,9 @@ static bool is_forged_discovery(const struct packet *packet)
            address_is_multicast(&packet->destination);
 }
 
-int guard_drops(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
-                const struct packet *packet, bool *ret, struct err *err)
+// Neighbour discovery and link-local addresses.
+static int drops_on_link(struct state *state, const char *node, const struct facts *facts,
+                         const struct policy_options *options, const struct packet *packet, bool *ret, struct err *err)
 {
     bool forward = packet->arrival == ARRIVAL_FORWARD;
     bool to_node = packet->arrival == ARRIVAL_TO_NODE && !options->host_egress_allowed;
@@ -141,6 +143,27 @@ int guard_drops(struct state *state, const char *node, const struct facts *facts
     return any_enforced(state, node, facts, meets_ipv6, NULL, ret, err);
 }
 
+// An isolated pod of the node is behind the bridge.
+static int is_enforced_bridge(const struct guard_world *world, const char *name, bool *ret, struct err *err)
+{
+    return any_enforced_behind(world->state, world->node, world->facts, name, ret, err);
+}
+
+int guard_drops(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
+                const struct packet *packet, bool *ret, struct err *err)
+{
+    const struct guard_world world = {.state = state, .node = node ? node : "", .facts = facts};
+    const struct ways ways = {
+        .world = &world, .options = options, .packet = packet, .is_enforced_bridge = is_enforced_bridge};
+    bool dropped;
+    if (drops_on_link(state, node, facts, options, packet, &dropped, err) < 0 ||
+        (!dropped && ways_drops(&ways, &dropped, err) < 0)) {
+        return -1;
+    }
+    *ret = dropped;
+    return 0;
+}
+
 bool guard_is_virtual(const struct facts *facts, const struct address *address)
 {
     const struct facts_interface *ipvs = facts && facts->ipvs ? facts_interface(facts, "kube-ipvs0") : NULL;
@@ -150,4 +173,12 @@ bool guard_is_virtual(const struct facts *facts, const struct address *address)
         }
     }
     return false;
+}
+
+bool guard_is_revoked(const struct facts *facts, const struct policy_options *options, const struct packet *packet)
+{
+    if (!facts || !facts->revoked[packet->source.family] || !(packet->connmark & options->revoke_mask)) {
+        return false;
+    }
+    return packet->arrival != ARRIVAL_FROM_NODE || facts->ipvs;
 }

@@ -15,3 +15,7 @@ NODISCARD int guard_drops(struct state *state, const char *node, const struct fa
 
 // Whether IPVS takes packets to this address through INPUT and judges them in OUTPUT, with their real destination.
 bool guard_is_virtual(const struct facts *facts, const struct address *address);
+
+// Whether the packet is of a flow that is marked as revoked: cut before anything else is asked, established or not.
+// What the node sends is looked at where IPVS is.
+bool guard_is_revoked(const struct facts *facts, const struct policy_options *options, const struct packet *packet);

@@ -31,14 +31,21 @@ struct policy_options {
     uint32_t revoke_mask;
 };
 
-// What the command line writes before policy_options_from reads it; zero is every default.
+// What the command line writes before policy_options_from reads it. policy_options_table fills in the defaults.
 struct policy_options_args {
     unsigned denied;
     unsigned allowed;
     unsigned host_egress;
+    unsigned source_guard;
+    unsigned unknown_pods;
+    bool encap_allowed;
+    bool no_revoke;
+    struct cli_list pod_cidrs;  // each may hold several, with commas
+    uint64_t revoke_bit;
 };
 
 // The rows, with targets in args; the table ends with an empty row.
-enum { POLICY_OPTIONS_ROWS = 4 };
+enum { POLICY_OPTIONS_ROWS = 12 };
 void policy_options_table(struct policy_options_args *args, struct cli_option ret[POLICY_OPTIONS_ROWS]);
-struct policy_options policy_options_from(const struct policy_options_args *args);
+// ERR_USAGE: a --pod-cidr that is no CIDR, holds every address, or is one too many (POD_CIDRS_MAX).
+NODISCARD int policy_options_from(const struct policy_options_args *args, struct policy_options *ret, struct err *err);

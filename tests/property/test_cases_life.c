@@ -363,6 +363,10 @@ static void case_66_restart_changes_nothing(void **unused)
     for (size_t i = n; i > 0; i--) {
         assert_true(state_put_pod(again, pod_dup(pods[i - 1]), NULL) >= 0);
     }
+    const struct node *const *nodes = state_nodes(cases_world, &n);
+    for (size_t i = n; i > 0; i--) {
+        assert_true(state_put_node(again, node_dup(nodes[i - 1]), NULL) >= 0);
+    }
     assert_int_equal(apply(backend, again).writes, 0);
     // Before everything was read nothing may be acted upon, so stale chains stay; afterwards they go.
     CLEANUP(state_free) struct state *empty = NULL;

@@ -5,7 +5,9 @@
 // policies for every packet class. GOLDEN=write writes want.rules anew: read
 // the diff before you keep it. GOLDEN_DIR names another folder of cases.
 //
-// options: lines of node=NAME (preset "n1"), denied=drop|reject, allowed=return|accept, host-egress=enforce|allow.
+// options: lines of node=NAME (preset "n1"), denied=drop|reject, allowed=return|accept, host-egress=enforce|allow,
+// source-guard=enforced|all|off, drop-encap=no, unknown-pods=drop, pod-cidr=CIDR, revoke (the default mark; facts say
+// whether there are revoked flows).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,6 +122,19 @@ static void read_option(const char *line, struct golden_options *options)
         options->policy.allowed = ALLOWED_ACCEPT;
     } else if (strcmp(line, "host-egress=allow") == 0) {
         options->policy.host_egress_allowed = true;
+    } else if (strcmp(line, "source-guard=all") == 0) {
+        options->policy.source_guard = SOURCE_GUARD_ALL;
+    } else if (strcmp(line, "source-guard=off") == 0) {
+        options->policy.source_guard = SOURCE_GUARD_OFF;
+    } else if (strcmp(line, "drop-encap=no") == 0) {
+        options->policy.encap_allowed = true;
+    } else if (strcmp(line, "unknown-pods=drop") == 0) {
+        options->policy.unknown_pods = UNKNOWN_PODS_DROP;
+    } else if (strcmp(line, "revoke") == 0) {
+        options->policy.revoke_mask = UINT32_C(1) << REVOKE_BIT_DEFAULT;
+    } else if (strncmp(line, "pod-cidr=", strlen("pod-cidr=")) == 0) {
+        assert_true(
+            prefix_parse(line + strlen("pod-cidr="), &options->policy.pod_cidrs[options->policy.n_pod_cidrs++]));
     } else {
         fail_msg("options: \"%s\"", line);
     }

@@ -22,13 +22,12 @@
 
 enum { CLUSTERS = 250, STEPS = 24 };
 
-static const struct policy_options options;
-
 struct world {
     struct random_cluster cluster;
     struct state *state;
     struct engine *engine;
     const char *node;
+    struct policy_options options;
     struct facts *facts;
     struct ruleset *kernel;  // what was applied; NULL: nothing
     uint64_t seed;
@@ -45,7 +44,7 @@ static struct ruleset *scratch(const struct world *w, struct compile_stats *stat
 {
     struct ruleset *ruleset = NULL;
     struct err err = {0};
-    if (compile_ruleset(w->state, w->node, w->facts, &options, &ruleset, stats, &err) < 0) {
+    if (compile_ruleset(w->state, w->node, w->facts, &w->options, &ruleset, stats, &err) < 0) {
         no(w, err.msg);
     }
     return ruleset;
@@ -244,6 +243,7 @@ static void one_cluster(uint64_t seed, bool wild, size_t outcomes[3])
     struct err err = {0};
     struct world w = {.seed = seed, .cluster = {.wild = wild}};
     random_cluster_make(&w.cluster, seed);
+    w.options = random_options(&w.cluster.rng);
     w.node = random_nodes[rng_below(&w.cluster.rng, RANDOM_NODES)];
     // Full when the engine comes, or empty.
     bool full = rng_chance(&w.cluster.rng, 50);
@@ -251,7 +251,7 @@ static void one_cluster(uint64_t seed, bool wild, size_t outcomes[3])
     if (!full) {
         assert_int_equal(state_new(&w.state, &err), 0);
     }
-    assert_int_equal(engine_new(w.state, w.node, &options, &w.engine, &err), 0);
+    assert_int_equal(engine_new(w.state, w.node, &w.options, &w.engine, &err), 0);
     for (size_t i = 0; i < STEPS; i++) {
         for (size_t n = rng_below(&w.cluster.rng, 6); n > 0; n--) {
             event(&w);

@@ -79,24 +79,35 @@ static struct address draw_address(struct rng *rng, const struct verify_space *s
     }
 }
 
-static void draw_name(struct rng *rng, const char *const *apart, size_t n, char ret[PACKET_IFACE])
+// Names that facts, rules and random packets have, and others.
+static void draw_name(struct rng *rng, const struct verify_class *class, enum verify_dimension dimension,
+                      char ret[PACKET_IFACE])
 {
-    static const char *const names[] = {"cni0",  "eth0", "veth1",           "veth2", "kube-ipvs0",
-                                        "other", "br9",  "veth1234567890a", ""};
-    if (*ret) {
-        return;
-    }
-    for (;;) {
-        const char *name = RNG_PICK(rng, names);
-        bool taken = false;
-        for (size_t i = 0; i < n; i++) {
-            taken = taken || strcmp(apart[i], name) == 0;
-        }
-        if (!taken) {
+    static const char *const names[] = {
+        "cni0", "eth0", "veth1", "veth2", "kube-ipvs0", "other", "br9", "veth1234567890a",
+        "lo",   "p1",   "p2",    "p3",    "br0",        "veth0", ""};
+    const struct verify_names *known = class->space->names;
+    for (size_t i = 0; i < 64; i++) {
+        size_t which = rng_below(rng, known->n + ARRAY_SIZE(names));
+        const char *name = which < known->n ? known->v[which].text : names[which - known->n];
+        if (verify_class_has_name(class, dimension, name)) {
             (void)snprintf(ret, PACKET_IFACE, "%s", name);
             return;
         }
     }
+    // The witness's own.
+}
+
+static uint32_t draw_mark(struct rng *rng, const struct verify_class *class)
+{
+    for (size_t i = 0; i < 64; i++) {
+        uint32_t mark =
+            rng_chance(rng, 50) ? (uint32_t)rng_next(rng) : class->witness.connmark ^ 1u << rng_below(rng, 32);
+        if (verify_class_has_mark(class, mark)) {
+            return mark;
+        }
+    }
+    return class->witness.connmark;
 }
 
 static enum ct_state draw_state(struct rng *rng, unsigned mask)
@@ -141,8 +152,11 @@ static struct packet draw(struct rng *rng, const struct verify_class *class)
         uint16_t usual = random_ports[rng_below(rng, random_ports_n)];
         packet.port = has_port(class, usual) ? usual : packet.port;
     }
-    draw_name(rng, class->in, class->n_in, packet.in);
-    draw_name(rng, class->out, class->n_out, packet.out);
+    draw_name(rng, class, VERIFY_IN, packet.in);
+    draw_name(rng, class, VERIFY_OUT, packet.out);
+    draw_name(rng, class, VERIFY_PORT_IN, packet.physdev_in);
+    draw_name(rng, class, VERIFY_PORT_OUT, packet.physdev_out);
+    packet.connmark = draw_mark(rng, class);
     return packet;
 }
 
@@ -193,7 +207,7 @@ static void test_members_are_judged_like_their_witness(void **unused)
             .world = &world, .seed = seed + i, .left = 60 * MEMBERS, .members = MEMBERS, .one_in = 150};
         if (i % 3 == 1) {
             drawing.left = UINT64_MAX;
-            drawing.members = 16;
+            drawing.members = 6;
             drawing.one_in = 1;
         }
         CLEANUP(verify_result_free) struct verify_result *result = NULL;
@@ -229,15 +243,6 @@ static bool has_byte(const struct verify_bytes *bytes, uint8_t witness, uint8_t 
     return bytes->alone ? value == witness : !bytes->apart[value];
 }
 
-static bool has_name(const char *witness, const char *const *apart, size_t n, const char *name)
-{
-    bool told_apart = false;
-    for (size_t i = 0; i < n; i++) {
-        told_apart = told_apart || strcmp(apart[i], name) == 0;
-    }
-    return *witness ? strcmp(witness, name) == 0 : !told_apart;
-}
-
 static bool has_address(const struct verify_space *space, const struct verify_members *members,
                         const struct address *address)
 {
@@ -261,8 +266,11 @@ static bool class_has(const struct verify_class *class, const struct packet *pac
            has_byte(&class->hop_limit, witness->hop_limit, packet->hop_limit ? packet->hop_limit : 64) &&
            (class->any_dnat || packet->dnat == witness->dnat) &&
            (class->any_source_is_node || packet->source_is_node == witness->source_is_node) &&
-           has_port(class, packet->port) && has_name(witness->in, class->in, class->n_in, packet->in) &&
-           has_name(witness->out, class->out, class->n_out, packet->out) &&
+           has_port(class, packet->port) && verify_class_has_name(class, VERIFY_IN, packet->in) &&
+           verify_class_has_name(class, VERIFY_OUT, packet->out) &&
+           verify_class_has_name(class, VERIFY_PORT_IN, packet->physdev_in) &&
+           verify_class_has_name(class, VERIFY_PORT_OUT, packet->physdev_out) &&
+           verify_class_has_mark(class, packet->connmark) &&
            has_address(class->space, &class->ends[VERIFY_SOURCE], &packet->source) &&
            has_address(class->space, &class->ends[VERIFY_DESTINATION], &packet->destination);
 }
@@ -300,9 +308,6 @@ static void prove_cover(struct verify_world *world, const char *node, uint64_t s
         struct packet *packet = &asking.v[asking.n].packet;
         struct rng *rng = &world->cluster.rng;
         *packet = random_ruleset_packet(rng);
-        // Classes are of flows without a mark, and of packets whose bridge port is not known (verify_reach.c).
-        packet->connmark = 0;
-        packet->physdev_in[0] = packet->physdev_out[0] = '\0';
         if (rng_chance(rng, 70)) {
             random_packet_wide(&world->cluster, node, world->facts, packet);
         }

@@ -9,8 +9,13 @@
 // An open backend and its steps so far.
 struct contract {
     struct backend *backend;
-    size_t before;   // steps begun
-    size_t after;    // steps done
+    size_t before;  // steps begun
+    size_t after;   // steps done
+    // The write that fails with `refuse_with` instead of being done, counting from 1; 0: none.
+    size_t refuse_at;
+    int refuse_with;
+    size_t refused;  // writes that were
+    size_t asked;
     size_t fail_at;  // end the process at this step (counting begun and done ones from 1); 0: never
 };
 void contract_open(struct contract *contract, const struct backend_ops *ops);
@@ -34,4 +39,6 @@ void contract_random(const struct backend_ops *ops);   // random rulesets and ch
 void contract_members(const struct backend_ops *ops);  // deltas of members
 void contract_changes(const struct backend_ops *ops);  // change_members: alone, repeated, refused
 void contract_growth(const struct backend_ops *ops);   // a set beyond its first maxelem
+void contract_faults(const struct backend_ops *ops);   // each write refused once, with each errno
+void contract_full(const struct backend_ops *ops);     // change_members of a set without room
 void contract_retype(const struct backend_ops *ops);   // a set's name with another type

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "policy/evaluate_guard.h"
 #include "support/clause_side.h"
 
 enum { PROTOCOL_ICMP = 1, PROTOCOL_ICMPV6 = 58 };
@@ -270,6 +271,18 @@ static bool guards(const struct look *look, struct clause_set *met)
     return false;
 }
 
+// What is no clause of the specification but a way round all of them (DESIGN 11) is the evaluator's own to say.
+static bool drops_otherwise(const struct look *look)
+{
+    const struct clause_world *world = look->world;
+    bool dropped = false;
+    if (guard_drops(world->state, world->node, world->facts, world->options, look->packet, &dropped, NULL) < 0) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    return dropped;
+}
+
 // ---- what passes whatever the policies say -------------------------------------------------------------------------
 
 static bool is_listener_discovery(const struct packet *packet)
@@ -455,7 +468,12 @@ bool clause_observe(const struct clause_world *world, const struct packet *packe
     struct clause_set reasons = {0};
     struct clause_set guarded = {0};
     judge_ends(&look);
+    bool cut = guard_is_revoked(world->facts, world->options, packet);
     bool dropped = guards(&look, &guarded);
+    dropped = drops_otherwise(&look) || dropped;
+    if (cut) {
+        return false;
+    }
     if (passes_all(&look, &reasons)) {
         // They decide only where something else would have dropped the packet.
         if (dropped || !look.allowed) {

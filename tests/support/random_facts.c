@@ -5,6 +5,8 @@
 
 enum { INTERFACES_MAX = 8, ROUTES_MAX = 12, ADDRESSES_MAX = 4 };
 
+const char *const random_bridge_ports[RANDOM_BRIDGE_PORTS] = {"p1", "p2", "p3", "p4", "p5", "veth2"};
+
 static const char *const pod_facing[] = {"br0", "cni0", "cni0", "veth1", "veth2", "gone0"};
 
 static void *allocate(struct facts *facts, size_t size)
@@ -83,6 +85,46 @@ static void random_routes(struct rng *rng, struct facts *facts)
     facts->n_routes = n;
 }
 
+static int compare_ports(const void *a, const void *b)
+{
+    return address_compare(&((const struct facts_port *)a)->address, &((const struct facts_port *)b)->address);
+}
+
+// Few ports, so that some are shared, and two addresses of a pod often have one.
+static void random_ports_of(struct rng *rng, struct facts *facts)
+{
+    enum { PORTS_MAX = 16 };
+    struct facts_port *ports = allocate(facts, PORTS_MAX * sizeof(*ports));
+    size_t n = rng_chance(rng, 25) ? 0 : rng_below(rng, PORTS_MAX + 1);
+    for (size_t i = 0; i < n; i++) {
+        ports[i].address = random_address(rng, rng_chance(rng, 50) ? FAMILY_V4 : FAMILY_V6);
+        (void)snprintf(ports[i].port, sizeof(ports[i].port), "%s", RNG_PICK(rng, random_bridge_ports));
+    }
+    if (n > 1) {
+        qsort(ports, n, sizeof(*ports), compare_ports);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || compare_ports(&ports[kept - 1], &ports[i]) != 0) {
+            ports[kept++] = ports[i];
+        }
+    }
+    facts->ports = ports;
+    facts->n_ports = kept;
+}
+
+static void random_tunnels(struct rng *rng, struct facts *facts)
+{
+    static const uint16_t some[] = {80, 4789, 6081, 51820};
+    uint16_t *ports = allocate(facts, sizeof(some));
+    for (size_t i = 0; i < ARRAY_SIZE(some); i++) {
+        if (rng_chance(rng, 20)) {
+            ports[facts->n_tunnel_ports++] = some[i];
+        }
+    }
+    facts->tunnel_ports = ports;
+}
+
 struct facts *random_facts(struct rng *rng)
 {
     struct facts *facts;
@@ -94,6 +136,12 @@ struct facts *random_facts(struct rng *rng)
     random_routes(rng, facts);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         facts->bridge_nf[i] = (enum facts_switch)rng_below(rng, 3);
+    }
+    facts->bridge_nf_vlan = (enum facts_switch)rng_below(rng, 3);
+    random_ports_of(rng, facts);
+    random_tunnels(rng, facts);
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        facts->revoked[i] = rng_chance(rng, 20);
     }
     return facts;
 }

@@ -152,6 +152,39 @@ static void random_interfaces(struct rng *rng, const struct facts *facts, struct
                    facts && rng_chance(rng, 50) ? packet->in : RNG_PICK(rng, interfaces));
 }
 
+// Ports of bridges and the mark of the flow, for what asks about them: not every packet has what its interfaces
+// suggest.
+static void random_ports_and_mark(struct rng *rng, const struct facts *facts, struct packet *packet)
+{
+    static const uint32_t marks[] = {0, 0, 0, 1u << 27, 1u << 3, 0xffffffff};
+    packet->connmark = RNG_PICK(rng, marks);
+    const struct facts_interface *in = facts ? facts_interface(facts, packet->in) : NULL;
+    bool bridge = in && strcmp(in->kind, "bridge") == 0;
+    if (packet->arrival == ARRIVAL_FROM_NODE || !rng_chance(rng, bridge ? 80 : 5)) {
+        return;
+    }
+    (void)snprintf(packet->physdev_in, sizeof(packet->physdev_in), "%s", RNG_PICK(rng, random_bridge_ports));
+    // The port that is known for the source, as an honest packet's.
+    const struct facts_port *port = facts ? facts_pod_port(facts, &packet->source) : NULL;
+    if (port && rng_chance(rng, 50)) {
+        memcpy(packet->physdev_in, port->port, sizeof(packet->physdev_in));
+    }
+    if (packet->arrival == ARRIVAL_FORWARD && rng_chance(rng, 60)) {
+        (void)snprintf(packet->physdev_out, sizeof(packet->physdev_out), "%s", RNG_PICK(rng, random_bridge_ports));
+    }
+}
+
+// The device that leads to the source's address, as an honest packet's.
+static void come_home(struct rng *rng, const struct facts *facts, struct packet *packet)
+{
+    const struct facts_interface *behind = facts ? facts_pod_interface(facts, &packet->source) : NULL;
+    if (behind && packet->arrival != ARRIVAL_FROM_NODE && rng_chance(rng, 40)) {
+        memcpy(packet->in, behind->name, sizeof(packet->in));
+    } else if (rng_chance(rng, 2)) {
+        memcpy(packet->in, "lo", sizeof("lo"));
+    }
+}
+
 static bool is_of_node(const struct address *node_address, const struct facts *facts, const struct address *address)
 {
     return (node_address && address_equal(node_address, address)) || address_is_loopback(address) ||
@@ -237,6 +270,30 @@ static void speak_on_link(struct rng *rng, struct packet *packet)
     }
 }
 
+// A tunnel to some node, a DHCP client, a group.
+static void aim_at_guards(struct random_cluster *cluster, struct packet *packet)
+{
+    static const uint8_t tunnels[] = {4, 41, 47, PROTOCOL_UDP, PROTOCOL_UDP, PROTOCOL_UDP};
+    static const uint16_t ports[] = {8472, 4789, 6081, 51820, 8471};
+    struct rng *rng = &cluster->rng;
+    enum family family = packet->source.family;
+    size_t kind = packet->protocol == PROTOCOL_ICMPV6 ? 100 : rng_below(rng, 100);
+    if (kind < 6) {
+        static const char *const nodes[] = {"n1", "n2", "n3"};
+        const struct address *node = node_address_of(cluster, RNG_PICK(rng, nodes), family);
+        packet->destination = node ? *node : packet->destination;
+        packet->protocol = RNG_PICK(rng, tunnels);
+        packet->port = packet->protocol == PROTOCOL_UDP ? RNG_PICK(rng, ports) : 0;
+    } else if (kind < 9) {
+        packet->destination = random_special_address(rng, family);
+    } else if (kind == 9 && family == FAMILY_V4) {
+        (void)address_parse("0.0.0.0", &packet->source);
+        (void)address_parse(rng_chance(rng, 80) ? "255.255.255.255" : "10.244.1.2", &packet->destination);
+        packet->protocol = PROTOCOL_UDP;
+        packet->port = rng_chance(rng, 80) ? 67 : 68;
+    }
+}
+
 static void fill(struct random_cluster *cluster, const char *node, bool wide, const struct facts *facts,
                  struct packet *ret)
 {
@@ -260,6 +317,11 @@ static void fill(struct random_cluster *cluster, const char *node, bool wide, co
     }
     random_arrival(cluster, node, wide, facts, &packet);
     random_interfaces(rng, facts, &packet);
+    if (wide) {
+        come_home(rng, facts, &packet);
+        random_ports_and_mark(rng, facts, &packet);
+        aim_at_guards(cluster, &packet);
+    }
     *ret = packet;
 }
 
@@ -271,6 +333,26 @@ void random_packet(struct random_cluster *cluster, const char *node, struct pack
 void random_packet_wide(struct random_cluster *cluster, const char *node, const struct facts *facts, struct packet *ret)
 {
     fill(cluster, node, true, facts, ret);
+}
+
+struct policy_options random_options(struct rng *rng)
+{
+    static const char *const cidrs[] = {"10.244.1.0/24", "10.244.0.0/16", "10.244.1.4/30", "fd00:244:1::/64",
+                                        "fd00:244::/32"};
+    static const uint32_t masks[] = {1u << 27, 1u << 27, 1u << 3, 0};
+    struct policy_options options = {
+        .denied = rng_chance(rng, 25) ? DENIED_REJECT : DENIED_DROP,
+        .allowed = rng_chance(rng, 25) ? ALLOWED_ACCEPT : ALLOWED_RETURN,
+        .host_egress_allowed = rng_chance(rng, 25),
+        .source_guard = (enum source_guard)rng_below(rng, 3),
+        .encap_allowed = rng_chance(rng, 25),
+        .unknown_pods = rng_chance(rng, 25) ? UNKNOWN_PODS_DROP : UNKNOWN_PODS_ALLOW,
+        .revoke_mask = RNG_PICK(rng, masks),
+    };
+    for (size_t n = rng_chance(rng, 50) ? rng_below(rng, 3) : 0; n > 0; n--) {
+        (void)prefix_parse(RNG_PICK(rng, cidrs), &options.pod_cidrs[options.n_pod_cidrs++]);
+    }
+    return options;
 }
 
 // ---- words ---------------------------------------------------------------------------------------------------------
@@ -333,6 +415,12 @@ void random_packet_describe(const struct packet *packet, struct buf *out)
     }
     if (packet->hop_limit) {
         buf_printf(out, ", hop limit %u", packet->hop_limit);
+    }
+    if (*packet->physdev_in || *packet->physdev_out) {
+        buf_printf(out, ", ports %s -> %s", interface_name(packet->physdev_in), interface_name(packet->physdev_out));
+    }
+    if (packet->connmark) {
+        buf_printf(out, ", connmark %x", packet->connmark);
     }
     buf_printf(out, ", %s%s%s", ct_name(packet->ct), packet->dnat ? ", DNATed" : "",
                packet->source_is_node ? ", source is an address of the node" : "");

@@ -8,6 +8,7 @@
 #include "host/facts.h"
 #include "model/packet.h"
 #include "model/state.h"
+#include "policy/options.h"
 #include "support/rng.h"
 
 struct random_object {
@@ -58,6 +59,11 @@ void random_packet_wide(struct random_cluster *cluster, const char *node, const 
                         struct packet *ret);
 // Facts of a node with bridges, pod-facing interfaces and routes to pods, sometimes with IPVS. facts_free ends them.
 struct facts *random_facts(struct rng *rng);
+// The ports of bridges that facts and packets name.
+enum { RANDOM_BRIDGE_PORTS = 6 };
+extern const char *const random_bridge_ports[RANDOM_BRIDGE_PORTS];
+// Options that can be combined, all of them; revoke_mask is one of two bits, or none.
+struct policy_options random_options(struct rng *rng);
 // In words: "forwarded cni0 -> eth0: TCP 10.0.0.1 -> 10.0.0.2 port 80, NEW".
 void random_packet_describe(const struct packet *packet, struct buf *out);
 void random_packet_print(const struct packet *packet);

@@ -24,31 +24,91 @@ static int spy_open(const struct backend_options *options, struct backend **ret,
     return backend_memory.open(options, ret, err);
 }
 
+// Another program removes everything of ours.
+static int play_drift(struct backend *backend, bool *when, struct err *err)
+{
+    struct apply_report ignored;
+    if (!*when) {
+        return 0;
+    }
+    *when = false;
+    return backend_memory.purge(backend, &ignored, err);
+}
+
+// A set that is not wanted and stays, since a rule of others uses it.
+static int add_pinned(struct ruleset *ruleset, struct err *err)
+{
+    struct table *table = &ruleset->tables[FAMILY_V4];
+    struct set *sets = arena_alloc(&ruleset->arena, (table->n_sets + 1) * sizeof(*sets));
+    if (!sets) {
+        return err_oom(err);
+    }
+    const struct set old = {.name = "NP4-", .type = SET_HASH_IP, .describe = ""};  // before every other name
+    sets[0] = old;
+    memcpy(sets + 1, table->sets, table->n_sets * sizeof(*sets));
+    table->sets = sets;
+    table->n_sets++;
+    return 0;
+}
+
+// A jump behind the rules of others, as a snapshot tells it.
+static int push_jumps(struct ruleset *ruleset, struct err *err)
+{
+    struct table *table = &ruleset->tables[FAMILY_V4];
+    struct hook *hooks = arena_alloc(&ruleset->arena, table->n_hooks * sizeof(*hooks));
+    if (!hooks) {
+        return err_oom(err);
+    }
+    memcpy(hooks, table->hooks, table->n_hooks * sizeof(*hooks));
+    for (size_t i = 0; i < table->n_hooks; i++) {
+        if (strcmp(hooks[i].builtin, "FORWARD") == 0) {
+            hooks[i].rule.comment = BACKEND_MISPLACED_HOOK;
+        }
+    }
+    table->hooks = hooks;
+    return 0;
+}
+
 static int spy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err)
 {
-    return backend_memory.snapshot(backend, ret, err);
+    spy.snapshots++;
+    if (spy.fail_snapshots > 0) {
+        spy.fail_snapshots--;
+        return err_set(err, ERR_RETRY, 0, "the rules change faster than they can be read");
+    }
+    return play_drift(backend, &spy.drift, err) < 0 || backend_memory.snapshot(backend, ret, err) < 0 ||
+                   (spy.pinned && add_pinned(*ret, err) < 0) || (spy.pushed && push_jumps(*ret, err) < 0)
+               ? -1
+               : 0;
+}
+
+// A step of backend_apply before the last one.
+static bool is_interim(const struct ruleset *want)
+{
+    for (size_t i = 0; i < want->tables[FAMILY_V4].n_sets; i++) {
+        size_t len = strlen(want->tables[FAMILY_V4].sets[i].name);
+        if (len > 2 && want->tables[FAMILY_V4].sets[i].name[len - 2] == '-') {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int spy_apply(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
                      struct apply_report *ret, struct err *err)
 {
-    if (have) {
-        spy.applies++;
-    } else {
-        spy.read_backs++;
-    }
+    spy.applies += have && !is_interim(want);
+    spy.read_backs += !have;
     if (spy.fail_next > 0) {
         spy.fail_next--;
         return err_set(err, ERR_RETRY, 0, "the lock is busy");
     }
-    if (spy.drift) {
-        struct apply_report ignored;
-        spy.drift = false;
-        if (backend_memory.purge(backend, &ignored, err) < 0) {
-            return -1;
-        }
+    if (play_drift(backend, &spy.drift, err) < 0) {
+        return -1;
     }
     int rc = backend_memory.apply(backend, have, want, ret, err);
+    spy.anywhere = want->tables[FAMILY_V4].n_hooks && want->tables[FAMILY_V4].hooks[0].anywhere;
+    ret->writes += spy.pushed && !spy.anywhere;  // the jump put back
     if (!have && spy.pinned) {
         ret->pinned = (struct leftovers){.n = spy.pinned, .names = "set NP4-OLD"};
     }
@@ -64,12 +124,8 @@ static int spy_change_members(struct backend *backend, const struct set_change *
         spy.fail_next--;
         return err_set(err, ERR_RETRY, 0, "the kernel is busy");
     }
-    if (spy.lose_sets) {
-        struct apply_report ignored;
-        spy.lose_sets = false;
-        if (backend_memory.purge(backend, &ignored, err) < 0) {
-            return -1;
-        }
+    if (play_drift(backend, &spy.lose_sets, err) < 0) {
+        return -1;
     }
     int rc = backend_memory.change_members(backend, changes, n, ret, err);
     if (rc == 0) {
@@ -92,6 +148,37 @@ static const struct backend_ops spy_ops = {
     .change_members = spy_change_members,
     .purge = spy_purge,
 };
+
+static int spy_ahead(struct findings *ret, struct err *err)
+{
+    if (spy.fail_ahead) {
+        return err_set(err, ERR_DENIED, 0, "CAP_NET_RAW is missing");
+    }
+    return spy.ahead
+               ? findings_add(ret, spy.ahead_where ? spy.ahead_where : "IPv4 filter FORWARD rule 1", spy.ahead, err)
+               : 0;
+}
+
+static void spy_step(const char *what, bool after, void *arg)
+{
+    (void)what;
+    (void)arg;
+    spy.steps += after;
+}
+
+static int spy_fail(const char *what, void *arg)
+{
+    (void)arg;
+    if (!spy.fail_step || strcmp(spy.fail_step, what) != 0 || spy.fail_count == 0) {
+        return 0;
+    }
+    spy.fail_count--;
+    spy.failed_steps++;
+    return spy.fail_num;
+}
+
+uint64_t fixture_period_ms;
+uint64_t fixture_interval_ms = 100;
 
 static struct fixture *current;
 
@@ -121,6 +208,7 @@ static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct fixture *f = arg;
     f->applied += applied->structural;
+    f->everything += applied->everything;
 }
 
 int sync_setup(void **state)
@@ -140,18 +228,22 @@ int sync_setup(void **state)
         facts_new(&f->facts, &f->err) < 0) {
         return -1;
     }
-    const struct sync_config config = {.loop = f->loop,
-                                       .state = f->state,
-                                       .node = "n1",
-                                       .ops = &spy_ops,
-                                       .metrics = f->metrics,
-                                       .health = &f->health,
-                                       .min_apply_interval_ms = 100,
-                                       .retry_min_ms = 20,
-                                       .retry_max_ms = 1280,
-                                       .settle_ms = 100,
-                                       .applied = on_applied,
-                                       .applied_arg = f};
+    struct sync_config config = {.loop = f->loop,
+                                 .state = f->state,
+                                 .node = "n1",
+                                 .ops = &spy_ops,
+                                 .metrics = f->metrics,
+                                 .health = &f->health,
+                                 .min_apply_interval_ms = fixture_interval_ms,
+                                 .retry_min_ms = 20,
+                                 .retry_max_ms = 1280,
+                                 .settle_ms = 100,
+                                 .look_ms = 20,
+                                 .rules_ahead = spy_ahead,
+                                 .applied = on_applied,
+                                 .applied_arg = f};
+    config.period_ms = fixture_period_ms;
+    config.backend_options = (struct backend_options){.step = spy_step, .fail = spy_fail};
     return sync_new(&config, &f->sync, &f->err);
 }
 

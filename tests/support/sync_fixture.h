@@ -14,12 +14,25 @@ struct sync_spy {
     int applies;  // with have given
     int read_backs;
     int member_changes;
-    int fail_next;  // that many applies fail
+    int snapshots;
+    int fail_next;       // that many applies fail
+    int fail_snapshots;  // that many snapshots
     bool fail_open;
-    bool drift;      // before the next read-back another program removes what is ours
-    bool lose_sets;  // before the next change of members the same
-    size_t pinned;   // leftovers that a read-back finds in use
+    bool drift;               // before the next read-back another program removes what is ours
+    bool lose_sets;           // before the next change of members the same
+    size_t pinned;            // leftovers that a read-back finds in use
+    bool pushed;              // the jumps of FORWARD (IPv4) stand behind a rule of others
+    bool anywhere;            // the last apply left them there
+    const char *ahead;        // what stands before them; NULL: nothing that decides
+    const char *ahead_where;  // NULL: the first rule of FORWARD (IPv4)
+    bool fail_ahead;
     struct apply_report last;
+    // The memory backend's own writes: the next fail_count ones named fail_step fail with the errno fail_num.
+    const char *fail_step;
+    int fail_num;
+    unsigned fail_count;
+    unsigned failed_steps;
+    unsigned steps;
 };
 extern struct sync_spy spy;
 
@@ -31,10 +44,15 @@ struct fixture {
     struct health health;
     struct facts *facts;
     struct sync *sync;
-    int applied;
+    int applied;     // structural ones
+    int everything;  // flows of all pods to be judged again
     char log[16384];
     struct err err;
 };
+
+// sync_config.period_ms and .min_apply_interval_ms of the next sync_setup: 0 and 100.
+extern uint64_t fixture_period_ms;
+extern uint64_t fixture_interval_ms;
 
 // For cmocka: *state is a struct fixture whose node is n1.
 int sync_setup(void **state);

@@ -62,7 +62,13 @@ struct facts *trial_copy_facts(const struct facts *facts)
     copy->n_interfaces = facts->n_interfaces;
     copy->routes = copy_array(copy, facts->routes, facts->n_routes, sizeof(*facts->routes));
     copy->n_routes = facts->n_routes;
+    copy->ports = copy_array(copy, facts->ports, facts->n_ports, sizeof(*facts->ports));
+    copy->n_ports = facts->n_ports;
+    copy->tunnel_ports = copy_array(copy, facts->tunnel_ports, facts->n_tunnel_ports, sizeof(*facts->tunnel_ports));
+    copy->n_tunnel_ports = facts->n_tunnel_ports;
     memcpy(copy->bridge_nf, facts->bridge_nf, sizeof(copy->bridge_nf));
+    copy->bridge_nf_vlan = facts->bridge_nf_vlan;
+    memcpy(copy->revoked, facts->revoked, sizeof(copy->revoked));
     copy->ipvs = facts->ipvs;
     return copy;
 }
@@ -163,17 +169,27 @@ static bool reads_back(const struct trial *trial, const struct buf *yaml)
 
 void trial_print(const struct trial *trial)
 {
+    static const char *const guards[] = {"enforced", "all", "off"};
     BUF_CLEANUP struct buf yaml = {0};
     for (size_t i = 0; i < trial->n_objects; i++) {
         state_yaml_object(&trial->objects[i], NULL, NULL, &yaml);
     }
     BUF_CLEANUP struct buf rest = {0};
     buf_printf(&rest,
-               "# %s: netpolctl verify -f - --node=%s --denied-verdict=%s --allowed-verdict=%s --host-egress=%s%s\n",
+               "# %s: netpolctl verify -f - --node=%s --denied-verdict=%s --allowed-verdict=%s --host-egress=%s"
+               " --source-guard=%s%s --unknown-pods=%s%s",
                reads_back(trial, &yaml) ? "reads back as the same objects" : "no text gives exactly these objects",
                trial->node, trial->options.denied == DENIED_REJECT ? "reject" : "drop",
                trial->options.allowed == ALLOWED_ACCEPT ? "accept" : "return",
-               trial->options.host_egress_allowed ? "allow" : "enforce", trial->facts ? " --facts=FILE" : "");
+               trial->options.host_egress_allowed ? "allow" : "enforce", guards[trial->options.source_guard],
+               trial->options.encap_allowed ? " --no-drop-encap" : "",
+               trial->options.unknown_pods == UNKNOWN_PODS_DROP ? "drop" : "allow",
+               trial->facts ? " --facts=FILE" : "");
+    for (size_t i = 0; i < trial->options.n_pod_cidrs; i++) {
+        char cidr[PREFIX_TEXT];
+        buf_printf(&rest, " --pod-cidr=%s", prefix_format(&trial->options.pod_cidrs[i], cidr));
+    }
+    buf_printf(&rest, "  (revoke mask %x)\n", trial->options.revoke_mask);
     char source[ADDRESS_TEXT];
     char destination[ADDRESS_TEXT];
     buf_printf(&rest, "# the ends alone: netpolctl explain --rules -f - %s %s -p %u --port %u\n",

@@ -14,11 +14,7 @@ void verify_world_make(struct verify_world *world, uint64_t seed, const char *no
     struct rng *rng = &world->cluster.rng;
     world->state = random_cluster_state(&world->cluster);
     world->facts = rng_chance(rng, 50) ? random_facts(rng) : NULL;
-    world->options = (struct policy_options){
-        .denied = rng_chance(rng, 25) ? DENIED_REJECT : DENIED_DROP,
-        .allowed = rng_chance(rng, 25) ? ALLOWED_ACCEPT : ALLOWED_RETURN,
-        .host_egress_allowed = rng_chance(rng, 25),
-    };
+    world->options = random_options(rng);
     if (compile_ruleset(world->state, node, world->facts, &world->options, &world->ruleset, NULL, &err) < 0) {
         (void)fprintf(stderr, "SEED=%" PRIu64 " N=1: compile: %s\n", seed, err.msg);
         exit(1);

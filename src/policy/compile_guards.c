@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Guards against what a pod could get round its policy with, beside the source guard (DESIGN 11): tunnel packets to
+// nodes, multicast and broadcast, addresses of the pod CIDRs that nobody is known to have. Each is a rule or a few in
+// the top chains that most packets do not match, and a chain behind. All of them only ever drop, so their order means
+// nothing.
+#include "policy/compile_build.h"
+
+#include "base/limits.h"
+#include "policy/names.h"
+
+struct guard_build {
+    struct compile *compile;
+    enum family family;
+    struct compile_guards *to;
+};
+
+static int enter(const struct guard_build *build, enum arrival arrival, struct rule rule, struct err *err)
+{
+    return compile_push(&build->to->rules[arrival], rule, err);
+}
+
+static bool is_unspecified(const struct address *address)
+{
+    static const struct address zero;
+    return memcmp(address->bytes, zero.bytes, sizeof(zero.bytes)) == 0;
+}
+
+// The node's own addresses by the facts; virtual ones of IPVS are services.
+static int add_own_addresses(const struct compile *compile, struct compile_addresses *to)
+{
+    const struct facts *facts = compile->facts;
+    for (size_t i = 0; facts && i < facts->n_interfaces; i++) {
+        const struct facts_interface *interface = &facts->interfaces[i];
+        for (size_t j = 0; j < interface->n_addresses; j++) {
+            if (facts_is_own_address(facts, &interface->addresses[j]) && vec_push(to, interface->addresses[j]) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+// ---- tunnel packets ------------------------------------------------------------------------------------------------
+
+// The addresses of all nodes as a set; *ret is NULL when there are none.
+static int node_set(const struct guard_build *build, const char **ret, struct err *err)
+{
+    size_t n;
+    const struct node *const *nodes = state_nodes(build->compile->state, &n);
+    struct compile_addresses list = {0};
+    int rc = n == SIZE_MAX || add_own_addresses(build->compile, &list) < 0 ? err_oom(err) : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        for (size_t j = 0; rc == 0 && j < nodes[i]->n_addresses; j++) {
+            rc = vec_push(&list, nodes[i]->addresses[j]) < 0 ? err_oom(err) : 0;
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.v[i].family == build->family && !is_unspecified(&list.v[i])) {
+            list.v[kept++] = list.v[i];
+        }
+    }
+    *ret = NULL;
+    if (rc == 0 && kept > 0) {
+        rc = compile_set_addresses(build->compile, build->family, "addresses of nodes", list.v, kept, ret, err);
+    }
+    vec_free(&list);
+    return rc;
+}
+
+// The addresses of the family whose pods are told by no interface: with facts, none or next to none. (A set that all
+// pods were in would change with each of them, and a change of members beside one of chains costs three commits.)
+static int unplaced_set(const struct guard_build *build, const char **ret, struct err *err)
+{
+    struct compile *compile = build->compile;
+    struct compile_addresses list;
+    if (compile_local_addresses(compile, build->family, &list, err) < 0) {
+        return -1;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (!compile_place_is_told(compile, &list.v[i])) {
+            list.v[kept++] = list.v[i];
+        }
+    }
+    *ret = NULL;
+    int rc = kept == 0 ? 0
+                       : compile_set_addresses(compile, build->family, "local pods behind no interface of their own",
+                                               list.v, kept, ret, err);
+    vec_free(&list);
+    return rc;
+}
+
+// From where local pods are, whatever the source; and from addresses of those that are nowhere. Not from an uplink:
+// there come the tunnels of other nodes.
+static int fill_tunnels(const struct guard_build *build, struct compile_rules *rules, struct err *err)
+{
+    struct compile *compile = build->compile;
+    const struct facts_interface *last = NULL;
+    for (size_t i = 0; i < compile->places.n; i++) {
+        const struct facts_interface *behind = compile->places.v[i].behind;
+        if (behind == last || compile_place_is_uplink(compile, behind)) {
+            continue;
+        }
+        last = behind;
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_ENCAP_NODES);
+        compile_rule_in(&rule, behind->name);
+        if (compile_push(rules, rule, err) < 0) {
+            return -1;
+        }
+    }
+    struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_ENCAP_NODES);
+    rule.set_direction = SET_SRC;
+    if (unplaced_set(build, &rule.set, err) < 0) {
+        return -1;
+    }
+    return rule.set ? compile_push(rules, rule, err) : 0;
+}
+
+static int enter_tunnel(const struct guard_build *build, const struct rule *rule, struct err *err)
+{
+    return enter(build, ARRIVAL_FORWARD, *rule, err) < 0 ? -1 : enter(build, ARRIVAL_TO_NODE, *rule, err);
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+    return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+static int enter_tunnel_ports(const struct guard_build *build, struct rule rule, struct err *err)
+{
+    static const uint16_t usual[] = {8472, 4789};
+    const struct facts *facts = build->compile->facts;
+    size_t n_more = facts ? facts->n_tunnel_ports : 0;
+    CLEANUP(free) uint16_t *ports = calloc(n_more + ARRAY_SIZE(usual), sizeof(*ports));
+    struct port_range *ranges =
+        arena_alloc(&build->compile->out->arena, (n_more + ARRAY_SIZE(usual)) * sizeof(*ranges));
+    if (!ports || !ranges) {
+        return err_oom(err);
+    }
+    memcpy(ports, usual, sizeof(usual));
+    for (size_t i = 0; i < n_more; i++) {
+        ports[ARRAY_SIZE(usual) + i] = facts->tunnel_ports[i];
+    }
+    qsort(ports, n_more + ARRAY_SIZE(usual), sizeof(*ports), compare_ports);
+    size_t n = 0;
+    for (size_t i = 0; i < n_more + ARRAY_SIZE(usual); i++) {
+        if (n == 0 || ranges[n - 1].first != ports[i]) {
+            ranges[n++] = (struct port_range){ports[i], ports[i]};
+        }
+    }
+    rule.protocol = PROTOCOL_UDP;
+    for (size_t i = 0; i < n; i += LIMIT_MULTIPORT) {
+        rule.ports = ranges + i;
+        rule.n_ports = n - i < LIMIT_MULTIPORT ? n - i : LIMIT_MULTIPORT;
+        if (enter_tunnel(build, &rule, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// Whether any local pod could send some.
+static int has_senders(const struct guard_build *build, bool *ret, struct err *err)
+{
+    const struct compile *compile = build->compile;
+    struct compile_addresses list;
+    if (compile_local_addresses(build->compile, build->family, &list, err) < 0) {
+        return -1;
+    }
+    *ret = list.n > 0;
+    vec_free(&list);
+    for (size_t i = 0; i < compile->places.n && !*ret; i++) {
+        *ret = !compile_place_is_uplink(compile, compile->places.v[i].behind);
+    }
+    return 0;
+}
+
+static int add_tunnel_chains(const struct guard_build *build, const char *nodes, struct err *err)
+{
+    struct compile_rules from = {0};
+    struct compile_rules to = {0};
+    struct rule drop = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+    drop.set = nodes;
+    drop.set_direction = SET_DST;
+    int rc = fill_tunnels(build, &from, err);
+    if (compile_close_chain(build->compile, build->family, NAMES_ENCAP, rc, &from, err) < 0) {
+        return -1;
+    }
+    rc = compile_push(&to, drop, err);
+    return compile_close_chain(build->compile, build->family, NAMES_ENCAP_NODES, rc, &to, err);
+}
+
+static int guard_tunnels(const struct guard_build *build, struct err *err)
+{
+    static const uint8_t protocols[] = {4, 41, 47};
+    struct rule jump = compile_rule_to(TARGET_JUMP, NAMES_ENCAP);
+    const char *nodes = NULL;
+    bool some;
+    if (has_senders(build, &some, err) < 0 || (some && node_set(build, &nodes, err) < 0)) {
+        return -1;
+    }
+    if (!nodes) {
+        return 0;
+    }
+    if (add_tunnel_chains(build, nodes, err) < 0 || enter_tunnel_ports(build, jump, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        jump.protocol = protocols[i];
+        if (enter_tunnel(build, &jump, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// ---- multicast and broadcast ---------------------------------------------------------------------------------------
+
+// Towards pods isolated for ingress: by their ports, or all of the bridge where a port is not known. IGMP is dropped
+// with the rest: unlike MLD, nothing that unicast needs depends on it, and a raw socket puts what it likes behind its
+// header.
+static int fill_bridged(const struct guard_build *build, struct compile_rules *rules, struct err *err)
+{
+    const struct compile_places *places = &build->compile->places;
+    const struct facts_interface *whole = NULL;
+    for (size_t i = 0; i < places->n; i++) {
+        const struct compile_place *place = &places->v[i];
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+        if (!place->bridge || !place->isolated[DIRECTION_INGRESS] || (!place->own && place->behind == whole)) {
+            continue;
+        }
+        if (place->own) {
+            memcpy(rule.physdev_out, place->port, strlen(place->port) + 1);
+        } else {
+            compile_rule_in(&rule, place->behind->name);
+            compile_rule_out(&rule, place->behind->name);
+            whole = place->behind;
+        }
+        if (compile_push(rules, rule, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// From pods isolated for egress. An uplink is not closed for one pod behind it whose port is not known: its own
+// address the tree judges.
+static int fill_to_node(const struct guard_build *build, struct compile_rules *rules, struct err *err)
+{
+    const struct compile_places *places = &build->compile->places;
+    const struct facts_interface *whole = NULL;
+    for (size_t i = 0; i < places->n; i++) {
+        const struct compile_place *place = &places->v[i];
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+        // Those without a port sort first behind their bridge, and close all of it.
+        if (!place->isolated[DIRECTION_EGRESS] || place->behind == whole ||
+            (!place->own && compile_place_is_uplink(build->compile, place->behind))) {
+            continue;
+        }
+        compile_rule_in(&rule, place->behind->name);
+        if (place->bridge && place->own) {
+            memcpy(rule.physdev_in, place->port, strlen(place->port) + 1);
+        } else {
+            whole = place->behind;
+        }
+        if (compile_push(rules, rule, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+struct prefix_list {
+    struct prefix *v;
+    size_t n;
+    size_t cap;
+};
+
+static int compare_prefixes(const void *a, const void *b)
+{
+    return prefix_compare(a, b);
+}
+
+static bool is_enforced_bridge(const struct compile *compile, const char *name)
+{
+    for (size_t i = 0; i < compile->interfaces.n; i++) {
+        const struct facts_interface *interface = compile->interfaces.v[i];
+        if (strcmp(interface->name, name) == 0 && strcmp(interface->kind, "bridge") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The broadcast addresses of the bridges' networks: the last one, and the first, which older kernels take as well.
+static int add_broadcasts(const struct guard_build *build, struct prefix_list *to)
+{
+    enum { LONGEST = 30 };
+    const struct facts *facts = build->compile->facts;
+    for (size_t i = 0; facts && i < facts->n_routes; i++) {
+        const struct prefix *prefix = &facts->routes[i].prefix;
+        if (prefix->address.family != FAMILY_V4 || prefix->length == 0 || prefix->length > LONGEST ||
+            !is_enforced_bridge(build->compile, facts->routes[i].device)) {
+            continue;
+        }
+        struct address last = prefix->address;
+        for (unsigned bit = prefix->length; bit < family_bits(FAMILY_V4); bit++) {
+            last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+        }
+        // A tunnel device may have the first one, as flannel's does: to the node it is no broadcast then.
+        if ((!facts_is_own_address(facts, &prefix->address) && vec_push(to, prefix_of(&prefix->address)) < 0) ||
+            (!facts_is_own_address(facts, &last) && vec_push(to, prefix_of(&last)) < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int group_prefixes(const struct guard_build *build, struct prefix_list *ret, struct err *err)
+{
+    static const struct prefix groups_v4 = {.address = {.family = FAMILY_V4, .bytes = {224}}, .length = 4};
+    static const struct prefix everybody = {.address = {.family = FAMILY_V4, .bytes = {255, 255, 255, 255}},
+                                            .length = 32};
+    static const struct prefix groups_v6 = {.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
+    bool v4 = build->family == FAMILY_V4;
+    if (vec_push(ret, v4 ? groups_v4 : groups_v6) < 0 ||
+        (v4 && (vec_push(ret, everybody) < 0 || add_broadcasts(build, ret) < 0))) {
+        return err_oom(err);
+    }
+    qsort(ret->v, ret->n, sizeof(*ret->v), compare_prefixes);
+    return 0;
+}
+
+static int enter_groups(const struct guard_build *build, enum arrival arrival, const char *chain,
+                        struct compile_rules *rules, struct err *err)
+{
+    if (rules->n == 0) {
+        vec_free(rules);
+        return 0;
+    }
+    struct prefix_list to = {0};
+    int rc = compile_close_chain(build->compile, build->family, chain, 0, rules, err) < 0
+                 ? -1
+                 : group_prefixes(build, &to, err);
+    for (size_t i = 0; rc == 0 && i < to.n; i++) {
+        struct rule rule = compile_rule_to(TARGET_JUMP, chain);
+        rule.has_destination = true;
+        rule.destination = to.v[i];
+        if (i == 0 || prefix_compare(&to.v[i], &to.v[i - 1]) != 0) {
+            rc = enter(build, arrival, rule, err);
+        }
+    }
+    vec_free(&to);
+    return rc;
+}
+
+static int guard_groups(const struct guard_build *build, struct err *err)
+{
+    struct compile_rules bridged = {0};
+    struct compile_rules to_node = {0};
+    if (fill_bridged(build, &bridged, err) < 0 ||
+        (!build->compile->options->host_egress_allowed && fill_to_node(build, &to_node, err) < 0)) {
+        vec_free(&bridged);
+        vec_free(&to_node);
+        return -1;
+    }
+    if (enter_groups(build, ARRIVAL_FORWARD, NAMES_GROUPS_BRIDGED, &bridged, err) < 0) {
+        vec_free(&to_node);
+        return -1;
+    }
+    return enter_groups(build, ARRIVAL_TO_NODE, NAMES_GROUPS_TO_NODE, &to_node, err);
+}
+
+// ---- unknown pods --------------------------------------------------------------------------------------------------
+
+static void pod_cidrs(const struct compile *compile, const struct prefix **ret, size_t *ret_n)
+{
+    const struct node *node = state_node(compile->state, compile->node);
+    bool given = compile->options->n_pod_cidrs > 0;
+    *ret = given ? compile->options->pod_cidrs : node ? node->pod_cidrs : NULL;
+    *ret_n = given ? compile->options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
+}
+
+// The addresses that somebody is known to have: live pods of the node, and the node itself. An empty set is one too.
+static int known_set(const struct guard_build *build, const char **ret, struct err *err)
+{
+    struct compile *compile = build->compile;
+    const struct node *node = state_node(compile->state, compile->node);
+    struct compile_addresses list;
+    if (compile_local_addresses(compile, build->family, &list, err) < 0) {
+        return -1;
+    }
+    int rc = add_own_addresses(compile, &list) < 0 ? err_oom(err) : 0;
+    for (size_t i = 0; rc == 0 && node && i < node->n_addresses; i++) {
+        rc = vec_push(&list, node->addresses[i]) < 0 ? err_oom(err) : 0;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (!is_unspecified(&list.v[i])) {
+            list.v[kept++] = list.v[i];
+        }
+    }
+    rc = rc < 0 ? -1
+                : compile_set_addresses(compile, build->family, "known addresses of this node", list.v, kept, ret, err);
+    vec_free(&list);
+    return rc;
+}
+
+static int add_unknown_chain(const struct guard_build *build, const char *name, enum set_direction direction,
+                             const char *known, struct err *err)
+{
+    struct compile_rules rules = {0};
+    struct rule pass = compile_rule_to(TARGET_RETURN, NULL);
+    compile_rule_in(&pass, "lo");
+    int rc = compile_push(&rules, pass, err);
+    pass = compile_rule_to(TARGET_RETURN, NULL);
+    pass.set = known;
+    pass.set_direction = direction;
+    rc = rc < 0 || compile_push(&rules, pass, err) < 0 ||
+                 compile_push(&rules, compile_rule_to(TARGET_GOTO, NAMES_DROP), err) < 0
+             ? -1
+             : 0;
+    return compile_close_chain(build->compile, build->family, name, rc, &rules, err);
+}
+
+static int guard_unknown(const struct guard_build *build, struct err *err)
+{
+    const struct facts *facts = build->compile->facts;
+    const struct prefix *cidrs;
+    size_t n;
+    const char *known = NULL;
+    pod_cidrs(build->compile, &cidrs, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (cidrs[i].address.family != build->family) {
+            continue;
+        }
+        if (!known && (known_set(build, &known, err) < 0 ||
+                       add_unknown_chain(build, NAMES_UNKNOWN_SOURCE, SET_SRC, known, err) < 0 ||
+                       add_unknown_chain(build, NAMES_UNKNOWN_DESTINATION, SET_DST, known, err) < 0)) {
+            return -1;
+        }
+        struct rule from = compile_rule_to(TARGET_JUMP, NAMES_UNKNOWN_SOURCE);
+        struct rule to = compile_rule_to(TARGET_JUMP, NAMES_UNKNOWN_DESTINATION);
+        from.has_source = to.has_destination = true;
+        from.source = to.destination = cidrs[i];
+        bool output = facts && facts->ipvs;
+        if (enter(build, ARRIVAL_FORWARD, from, err) < 0 || enter(build, ARRIVAL_FORWARD, to, err) < 0 ||
+            enter(build, ARRIVAL_TO_NODE, from, err) < 0 ||
+            (output &&
+             (enter(build, ARRIVAL_FROM_NODE, from, err) < 0 || enter(build, ARRIVAL_FROM_NODE, to, err) < 0))) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// --------------------------------------------------------------------------------------------------------------------
+
+void compile_guards_free(struct compile_guards *guards)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(guards->rules); i++) {
+        vec_free(&guards->rules[i]);
+    }
+}
+
+int compile_guards(struct compile *compile, enum family family, struct compile_guards *to, struct err *err)
+{
+    const struct guard_build build = {.compile = compile, .family = family, .to = to};
+    bool unknown = compile->options->unknown_pods == UNKNOWN_PODS_DROP;
+    if (compile_source_guard(compile, family, to, err) < 0 || guard_groups(&build, err) < 0 ||
+        (!compile->options->encap_allowed && guard_tunnels(&build, err) < 0) ||
+        (unknown && guard_unknown(&build, err) < 0)) {
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The guards of DESIGN 11, packet by packet, as a person says what is to become of them: the evaluator and the compiled
+// rules are both asked. The node is that of tests/golden/ways-round: both (veth2, isolated both ways), free (veth3),
+// lost (isolated for ingress, its port is not known), out (veth5, isolated for egress) behind the bridge cni0; routed
+// (vethr) and two that share veths, isolated for egress.
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include <stdio.h>
+
+#include "policy/compile.h"
+#include "policy/evaluate.h"
+#include "ruleset/simulate.h"
+#include "support/build.h"
+#include "support/random_state.h"
+
+#define FOLDER "tests/golden/ways-round/"
+
+static char *read_file(const char *path, size_t *ret_len)
+{
+    static char text[16384];
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    *ret_len = fread(text, 1, sizeof(text) - 1, file);
+    assert_int_equal(fclose(file), 0);
+    text[*ret_len] = '\0';
+    return text;
+}
+
+struct world {
+    struct state *state;
+    struct facts *facts;
+};
+
+static struct world world_of_golden(void)
+{
+    struct world world;
+    struct err err = {0};
+    size_t len;
+    world.state = build_state(read_file(FOLDER "in.yaml", &len));
+    const char *text = read_file(FOLDER "facts.json", &len);
+    if (facts_parse_json(text, len, "facts.json", &world.facts, &err) < 0) {
+        fail_msg("%s: %s", err.object, err.msg);
+    }
+    return world;
+}
+
+struct row {
+    const char *what;
+    enum arrival arrival;
+    const char *source;
+    const char *destination;
+    const char *in;
+    const char *port_in;
+    const char *out;
+    const char *port_out;
+    uint8_t protocol;
+    uint16_t port;
+    uint32_t connmark;
+    enum ct_state ct;
+    bool want;
+};
+
+#define FORWARD(what_, source_, destination_, in_, port_in_, out_, port_out_)                                          \
+    .what = (what_), .source = (source_), .destination = (destination_), .in = (in_), .port_in = (port_in_),           \
+    .out = (out_), .port_out = (port_out_)
+#define TO_NODE(what_, source_, destination_, in_, port_in_)                                                           \
+    .arrival = ARRIVAL_TO_NODE, .what = (what_), .source = (source_), .destination = (destination_), .in = (in_),      \
+    .port_in = (port_in_)
+
+static struct packet packet_of(const struct row *row)
+{
+    struct packet packet = {.arrival = row->arrival, .connmark = row->connmark, .ct = row->ct};
+    packet.protocol = row->protocol ? row->protocol : PROTOCOL_TCP;
+    packet.port = row->protocol ? row->port : 80;
+    assert_true(address_parse(row->source, &packet.source) && address_parse(row->destination, &packet.destination));
+    (void)snprintf(packet.in, sizeof(packet.in), "%s", row->in ? row->in : "");
+    (void)snprintf(packet.out, sizeof(packet.out), "%s", row->out ? row->out : "");
+    (void)snprintf(packet.physdev_in, sizeof(packet.physdev_in), "%s", row->port_in ? row->port_in : "");
+    (void)snprintf(packet.physdev_out, sizeof(packet.physdev_out), "%s", row->port_out ? row->port_out : "");
+    return packet;
+}
+
+static void judge(const struct policy_options *options, const struct row *rows, size_t n)
+{
+    struct world world = world_of_golden();
+    CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
+    struct err err = {0};
+    if (compile_ruleset(world.state, "n1", world.facts, options, &ruleset, NULL, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct packet packet = packet_of(&rows[i]);
+        enum simulate_verdict verdict;
+        bool allowed;
+        assert_int_equal(evaluate_packet(world.state, "n1", world.facts, options, &packet, &allowed, &err), 0);
+        assert_int_equal(simulate_packet(ruleset, &packet, &verdict, NULL, &err), 0);
+        if (allowed != rows[i].want || (verdict == SIMULATE_PASS) != rows[i].want) {
+            random_packet_print(&packet);
+            fail_msg("%s: policies %d, rules %d, wanted %d", rows[i].what, allowed, verdict == SIMULATE_PASS,
+                     rows[i].want);
+        }
+    }
+    state_free(world.state);
+    facts_free(world.facts);
+}
+
+// To free, which nobody isolates, or to the outside.
+static void test_source_guard(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("free, its own", "10.244.1.3", "192.0.2.9", "cni0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("free as nobody", "10.9.9.9", "192.0.2.9", "cni0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("out as free", "10.244.1.3", "192.0.2.9", "cni0", "veth5", "eth0", "")},
+        {FORWARD("out as nobody", "10.9.9.9", "192.0.2.9", "cni0", "veth5", "eth0", "")},
+        {FORWARD("out as nobody, bridged", "10.9.9.9", "10.244.1.3", "cni0", "veth5", "cni0", "veth3")},
+        {TO_NODE("out as free to the node", "10.244.1.3", "192.0.2.1", "cni0", "veth5")},
+        {FORWARD("routed as free", "10.244.1.3", "192.0.2.9", "vethr", "", "eth0", "")},
+        {TO_NODE("routed as free to the node", "10.244.1.3", "192.0.2.1", "vethr", "")},
+        {FORWARD("routed as nobody, IPv6", "fd00:9::9", "2001:db8::9", "vethr", "", "eth0", "")},
+        {FORWARD("both as nobody, IPv6", "fd00:9::9", "2001:db8::9", "cni0", "veth2", "eth0", "")},
+        {FORWARD("shared as nobody: not told apart", "10.9.9.9", "192.0.2.9", "veths", "", "eth0", ""), .want = true},
+        {FORWARD("from outside", "192.0.2.9", "10.244.1.3", "eth0", "", "cni0", ""), .want = true},
+        {FORWARD("an established flow", "10.9.9.9", "192.0.2.9", "vethr", "", "eth0", ""), .ct = CT_ESTABLISHED,
+         .want = true},
+        {TO_NODE("a DHCP client: a broadcast to the node", "0.0.0.0", "255.255.255.255", "cni0", "veth5"),
+         .protocol = PROTOCOL_UDP, .port = 67},
+    };
+    judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
+    static const struct row all[] = {
+        {FORWARD("free, its own", "10.244.1.3", "192.0.2.9", "cni0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("free as nobody", "10.9.9.9", "192.0.2.9", "cni0", "veth3", "eth0", "")},
+        {TO_NODE("free, a DHCP client", "0.0.0.0", "255.255.255.255", "cni0", "veth3"), .protocol = PROTOCOL_UDP,
+         .port = 67, .want = true},
+        {TO_NODE("free, port 68", "0.0.0.0", "255.255.255.255", "cni0", "veth3"), .protocol = PROTOCOL_UDP, .port = 68},
+        {FORWARD("lost: its port is not known", "10.9.9.9", "192.0.2.9", "cni0", "veth4", "eth0", ""), .want = true},
+    };
+    judge(&(struct policy_options){.source_guard = SOURCE_GUARD_ALL}, all, ARRAY_SIZE(all));
+    static const struct row off[] = {
+        {FORWARD("out as free", "10.244.1.3", "192.0.2.9", "cni0", "veth5", "eth0", ""), .want = true},
+    };
+    judge(&(struct policy_options){.source_guard = SOURCE_GUARD_OFF}, off, ARRAY_SIZE(off));
+}
+
+static void test_encap(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("VXLAN to the other node", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""),
+         .protocol = PROTOCOL_UDP, .port = 8472},
+        {FORWARD("the IANA port", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = PROTOCOL_UDP,
+         .port = 4789},
+        {FORWARD("the node's own tunnel port", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""),
+         .protocol = PROTOCOL_UDP, .port = 51820},
+        {FORWARD("another port", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = PROTOCOL_UDP,
+         .port = 8473, .want = true},
+        {FORWARD("TCP", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = PROTOCOL_TCP, .port = 8472,
+         .want = true},
+        {TO_NODE("to the own node", "10.244.1.3", "10.244.1.1", "cni0", ""), .protocol = PROTOCOL_UDP, .port = 8472},
+        {FORWARD("from a forged source", "10.9.9.9", "192.0.2.2", "veths", "", "eth0", ""), .protocol = 47},
+        {FORWARD("IP in IP", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = 4},
+        {FORWARD("IPv6 in IP", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = 41},
+        {FORWARD("to who is no node", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .protocol = 47, .want = true},
+        {TO_NODE("from the other node", "192.0.2.2", "192.0.2.1", "eth0", ""), .protocol = PROTOCOL_UDP, .port = 8472,
+         .want = true},
+    };
+    judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
+    static const struct row off[] = {
+        {FORWARD("VXLAN to the other node", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""),
+         .protocol = PROTOCOL_UDP, .port = 8472, .want = true},
+    };
+    judge(&(struct policy_options){.encap_allowed = true}, off, ARRAY_SIZE(off));
+}
+
+static void test_groups(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("group towards both", "10.244.1.3", "224.0.0.1", "cni0", "veth3", "cni0", "veth2")},
+        {FORWARD("everybody towards both", "10.244.1.3", "255.255.255.255", "cni0", "veth3", "cni0", "veth2")},
+        {FORWARD("the network towards both", "10.244.1.3", "10.244.1.127", "cni0", "veth3", "cni0", "veth2")},
+        {FORWARD("IPv6 group towards both", "fd00:244:1::3", "ff02::1", "cni0", "veth3", "cni0", "veth2")},
+        {FORWARD("lost is behind some port of the bridge", "10.244.1.3", "224.0.0.1", "cni0", "veth3", "cni0",
+                 "veth9")},
+        {FORWARD("routed from elsewhere", "192.0.2.9", "224.0.0.1", "eth0", "", "cni0", ""), .want = true},
+        {FORWARD("one address", "10.244.1.3", "10.244.1.126", "cni0", "veth3", "cni0", "veth9"), .want = true},
+        {TO_NODE("out to the node", "10.244.1.5", "224.0.0.251", "cni0", "veth5")},
+        {TO_NODE("free to the node", "10.244.1.3", "224.0.0.251", "cni0", "veth3"), .want = true},
+        {TO_NODE("routed to the node by link-local", "fe80::5", "ff02::fb", "vethr", "")},
+        {TO_NODE("other nodes to this one", "192.0.2.2", "224.0.0.18", "eth0", ""), .want = true},
+        {TO_NODE("the first address is the tunnel device's", "10.244.1.3", "10.244.1.0", "cni0", "veth3"),
+         .want = true},
+    };
+    judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
+    static const struct row host[] = {
+        {TO_NODE("out to the node, which is allowed", "10.244.1.5", "224.0.0.251", "cni0", "veth5"), .want = true},
+        {TO_NODE("but not with another's address", "10.244.1.3", "192.0.2.1", "cni0", "veth5")},
+    };
+    judge(&(struct policy_options){.host_egress_allowed = true}, host, ARRAY_SIZE(host));
+}
+
+static void test_unknown_pods(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("from a new pod", "10.244.1.77", "192.0.2.9", "cni0", "", "eth0", "")},
+        {FORWARD("to a new pod", "192.0.2.9", "10.244.1.77", "eth0", "", "cni0", "")},
+        {TO_NODE("from a new pod to the node", "10.244.1.77", "10.244.1.1", "cni0", "")},
+        {TO_NODE("by lo", "10.244.1.77", "10.244.1.1", "lo", ""), .want = true},
+        {FORWARD("to a known one", "192.0.2.9", "10.244.1.3", "eth0", "", "cni0", ""), .want = true},
+        {FORWARD("from the bridge's own address", "10.244.1.1", "10.244.1.3", "eth0", "", "cni0", ""), .want = true},
+        {FORWARD("to a pod of the other node", "10.244.1.3", "10.244.2.77", "cni0", "", "vx0", ""), .want = true},
+        {FORWARD("IPv6", "fd00:244:1::77", "2001:db8::9", "cni0", "", "eth0", "")},
+        {.arrival = ARRIVAL_FROM_NODE,
+         .what = "the node to a new pod",
+         .source = "10.244.1.1",
+         .destination = "10.244.1.77",
+         .out = "cni0",
+         .want = true},
+    };
+    judge(&(struct policy_options){.unknown_pods = UNKNOWN_PODS_DROP}, rows, ARRAY_SIZE(rows));
+    struct policy_options given = {.unknown_pods = UNKNOWN_PODS_DROP, .n_pod_cidrs = 1};
+    assert_true(prefix_parse("10.244.1.0/26", &given.pod_cidrs[0]));
+    static const struct row narrower[] = {
+        {FORWARD("outside of the given range", "10.244.1.77", "192.0.2.9", "cni0", "", "eth0", ""), .want = true},
+        {FORWARD("inside of it", "10.244.1.60", "192.0.2.9", "cni0", "", "eth0", "")},
+        {FORWARD("the node's own range does not count", "fd00:244:1::77", "2001:db8::9", "cni0", "", "eth0", ""),
+         .want = true},
+    };
+    judge(&given, narrower, ARRAY_SIZE(narrower));
+}
+
+static void test_revoked(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("established and revoked", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .connmark = 1u << 27,
+         .ct = CT_ESTABLISHED},
+        {FORWARD("with other bits as well", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .connmark = UINT32_MAX,
+         .ct = CT_ESTABLISHED},
+        {FORWARD("other bits alone", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .connmark = ~(1u << 27),
+         .ct = CT_ESTABLISHED, .want = true},
+        {FORWARD("the answer", "192.0.2.9", "10.244.1.3", "eth0", "", "cni0", ""), .connmark = 1u << 27,
+         .ct = CT_ESTABLISHED},
+        {TO_NODE("to the node", "10.244.1.3", "192.0.2.1", "cni0", ""), .connmark = 1u << 27, .ct = CT_ESTABLISHED},
+        {FORWARD("no flow of IPv6 is revoked", "fd00::3", "2001:db8::9", "eth0", "", "eth0", ""), .connmark = 1u << 27,
+         .want = true},
+    };
+    judge(&(struct policy_options){.revoke_mask = 1u << 27}, rows, ARRAY_SIZE(rows));
+    static const struct row off[] = {
+        {FORWARD("established", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .connmark = 1u << 27,
+         .ct = CT_ESTABLISHED, .want = true},
+    };
+    judge(&(struct policy_options){0}, off, ARRAY_SIZE(off));
+}
+
+// both, out and routed are guarded; the two that share a device cannot be. With all: lost and the other one as well.
+static void test_unguarded_are_counted(void **unused)
+{
+    (void)unused;
+    static const struct {
+        enum source_guard guard;
+        bool facts;
+        size_t want;
+    } rows[] = {{SOURCE_GUARD_ENFORCED, true, 1},  {SOURCE_GUARD_ALL, true, 3},  {SOURCE_GUARD_OFF, true, 0},
+                {SOURCE_GUARD_ENFORCED, false, 4}, {SOURCE_GUARD_ALL, false, 7}, {SOURCE_GUARD_OFF, false, 0}};
+    struct world world = world_of_golden();
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
+        const struct policy_options options = {.source_guard = rows[i].guard};
+        struct compile_stats stats;
+        assert_int_equal(
+            compile_ruleset(world.state, "n1", rows[i].facts ? world.facts : NULL, &options, &ruleset, &stats, NULL),
+            0);
+        assert_int_equal(stats.unguarded_pods, rows[i].want);
+    }
+    state_free(world.state);
+    facts_free(world.facts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_source_guard), cmocka_unit_test(test_encap),
+        cmocka_unit_test(test_groups),       cmocka_unit_test(test_unknown_pods),
+        cmocka_unit_test(test_revoked),      cmocka_unit_test(test_unguarded_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
