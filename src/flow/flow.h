@@ -17,7 +17,7 @@ struct flow_tuple {
     struct address source;
     struct address destination;
     uint8_t protocol;
-    uint16_t source_port;       // TCP, UDP, SCTP, UDP-Lite, DCCP; else 0
+    uint16_t source_port;       // TCP, UDP, SCTP, UDP-Lite, DCCP (GRE: its keys); else 0
     uint16_t destination_port;  // likewise
     uint8_t icmp_type;          // ICMP, ICMPv6
     uint8_t icmp_code;
@@ -31,6 +31,7 @@ struct flow {
     uint32_t status;  // IPS_… of linux/netfilter/nf_conntrack_common.h
     uint32_t id;
     uint16_t zone;
+    bool zone_of_original;  // the zone holds for the original direction alone
 };
 
 struct flows;
@@ -39,7 +40,8 @@ NODISCARD int flows_open(struct loop *loop, struct flows **ret, struct err *err)
 void flows_close(struct flows *flows);
 CLEANUP_DEFINE(struct flows, flows_close);
 
-// What is asked for. All given conditions hold at once.
+// What is asked for. All given conditions hold at once. The kernel filters by IPv4 addresses and by marks; by IPv6
+// addresses it cannot, and tells everything of the family.
 struct flow_filter {
     enum family family;
     bool has_original_source;  // exact addresses
@@ -63,7 +65,9 @@ struct flow_reader {
 NODISCARD int flows_list(struct flows *flows, const struct flow_filter *filter, const struct flow_reader *reader,
                          struct err *err);
 void flows_cancel(struct flows *flows);
-// Sets (on) or clears the bits of mask in the entry's mark, and no other bit of it. An entry that is gone is no error.
-// ret_found may be NULL.
+// Sets (on) or clears the bits of mask in the entry's mark, and no other bit of it; blocks, 6 us an entry. The kernel
+// finds entries by their original tuple and zone alone. One that was made anew meanwhile with other ends (another
+// backend of a service, or the other direction) is not the one that was meant: it is left as it was. An entry that is
+// gone is no error. ret_found (may be NULL): how many were there.
 NODISCARD int flows_mark(struct flows *flows, const struct flow *list, size_t n, uint32_t mask, bool on,
                          size_t *ret_found, struct err *err);
