@@ -4,20 +4,72 @@
 #include <errno.h>
 
 #include "dataplane/interim.h"
+#include "sets/sets.h"
 
-static const struct backend_ops *const backends[] = {&backend_legacy, &backend_memory};
+static const struct backend_ops *const backends[] = {&backend_legacy, &backend_nft, &backend_memory};
 
 const struct backend_ops *backend_find(const char *name)
 {
-    if (strcmp(name, "auto") == 0) {
-        return &backend_legacy;
-    }
     for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
         if (strcmp(name, backends[i]->name) == 0) {
             return backends[i];
         }
     }
     return NULL;
+}
+
+bool backend_is_our_chain(const char *name)
+{
+    return strncmp(name, RULESET_CHAIN_PREFIX, sizeof(RULESET_CHAIN_PREFIX) - 1) == 0;
+}
+
+struct rule backend_unknown_rule(void)
+{
+    struct rule rule = rule_init();
+    rule.comment = BACKEND_UNKNOWN_RULE;
+    return rule;
+}
+
+int backend_fault(const struct backend_options *options, const char *what, struct err *err)
+{
+    static const struct {
+        int num;
+        enum err_kind kind;
+    } kinds[] = {
+        {EBUSY, ERR_RETRY},
+        {EAGAIN, ERR_RETRY},
+        {EINTR, ERR_RETRY},
+        {ENOMEM, ERR_OOM},
+        {ENOENT, ERR_NOT_FOUND},
+        {EPERM, ERR_DENIED},
+        {EOPNOTSUPP, ERR_UNSUPPORTED},
+        {SETS_BUSY, ERR_RETRY},
+        {SETS_HASH_FULL, ERR_LIMIT},
+    };
+    int num = options->fail ? options->fail(what, options->fail_arg) : 0;
+    if (num == 0) {
+        return 0;
+    }
+    enum err_kind kind = ERR_SYSTEM;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        kind = kinds[i].num == num ? kinds[i].kind : kind;
+    }
+    return err_set(err, kind, num, "%s: %s (injected)", what, num < SETS_BUSY ? strerror(num) : "refused by ipset");
+}
+
+int backend_step_begin(const struct backend_options *options, const char *what, struct err *err)
+{
+    if (options->step) {
+        options->step(what, false, options->step_arg);
+    }
+    return backend_fault(options, what, err);
+}
+
+void backend_step_end(const struct backend_options *options, const char *what)
+{
+    if (options->step) {
+        options->step(what, true, options->step_arg);
+    }
 }
 
 static void report_add(struct apply_report *sum, const struct apply_report *more)
@@ -30,9 +82,44 @@ static void report_add(struct apply_report *sum, const struct apply_report *more
     sum->chains_rewritten += more->chains_rewritten;
     sum->chains_deleted += more->chains_deleted;
     sum->hooks_written += more->hooks_written;
+    sum->hooks_missing += more->hooks_missing;
     sum->commits += more->commits;
     sum->writes += more->writes;
     sum->pinned = more->pinned;  // the last step tries all of them again
+}
+
+// Copies that a failed change has left: emptied, before anything is made of what was read.
+static int empty_stale(const struct backend_ops *ops, struct backend *backend, struct ruleset *read, struct err *err)
+{
+    for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
+        struct table *table = &read->tables[family];
+        struct set *sets = NULL;
+        for (size_t i = 0; i < table->n_sets; i++) {
+            const struct set *set = &table->sets[i];
+            if (set->n_members == 0 || !interim_is_stale(table, set)) {
+                continue;
+            }
+            const struct set_change change = {.family = family,
+                                              .set = set->name,
+                                              .type = set->type,
+                                              .remove = set->members,
+                                              .n_remove = set->n_members};
+            struct apply_report ignored;
+            sets = sets ? sets : arena_alloc(&read->arena, table->n_sets * sizeof(*sets));
+            if (!sets) {
+                return err_oom(err);
+            }
+            if (table->sets != sets) {
+                memcpy(sets, table->sets, table->n_sets * sizeof(*sets));
+                table->sets = sets;
+            }
+            if (ops->change_members(backend, &change, 1, &ignored, err) < 0) {
+                return -1;
+            }
+            sets[i].n_members = 0;
+        }
+    }
+    return 0;
 }
 
 static int apply_steps(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
@@ -41,7 +128,7 @@ static int apply_steps(const struct backend_ops *ops, struct backend *backend, c
     CLEANUP(ruleset_free) struct ruleset *read = NULL;
     CLEANUP(ruleset_free) struct ruleset *first = NULL;
     CLEANUP(ruleset_free) struct ruleset *second = NULL;
-    if ((!have && ops->snapshot(backend, &read, err) < 0) ||
+    if ((!have && (ops->snapshot(backend, &read, err) < 0 || empty_stale(ops, backend, read, err) < 0)) ||
         interim_make(have ? have : read, want, &first, &second, err) < 0) {
         return -1;
     }

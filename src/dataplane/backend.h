@@ -26,6 +26,10 @@ struct backend_options {
     // "set-del", "set-destroy", …): the crash tests kill the process here. NULL in production.
     void (*step)(const char *what, bool after, void *arg);
     void *step_arg;
+    // Asked at every step, and before the lock is taken ("lock"): an errno (or a code of ipset) to fail with instead of
+    // doing it, or 0. For fault tests; NULL in production.
+    int (*fail)(const char *what, void *arg);
+    void *fail_arg;
     const char *lock_path;  // NULL: $XTABLES_LOCKFILE, else /run/xtables.lock
     unsigned lock_wait_ms;  // 0: 5000
 };
@@ -42,6 +46,7 @@ struct apply_report {
     size_t sets_created, sets_destroyed, members_added, members_removed;
     size_t chains_created, chains_rewritten, chains_deleted;
     size_t hooks_written;  // jumps put (back) in place, duplicates removed included
+    size_t hooks_missing;  // of these: there were too few of them
     size_t commits;        // table commits, all families
     size_t writes;         // kernel writes in all; 0: nothing differed, or nothing but leftovers
     struct leftovers pinned;
@@ -93,6 +98,36 @@ NODISCARD int backend_apply(const struct backend_ops *ops, struct backend *backe
                             const struct ruleset *want, struct apply_report *ret, struct err *err);
 
 extern const struct backend_ops backend_legacy;
+extern const struct backend_ops backend_nft;
 extern const struct backend_ops backend_memory;
-// "legacy", "memory" or "auto"; NULL when there is none of that name.
+// "legacy", "nft" or "memory"; NULL when there is none of that name. "auto" is for backend_choose.
 const struct backend_ops *backend_find(const char *name);
+
+// Which backend this host is programmed through, and why, for the log and for status.
+struct backend_choice {
+    const struct backend_ops *ops;
+    char why[256];
+};
+// name: "auto", or a backend's. auto looks at the host (backend_host.h) without changing it: nothing is made, no table
+// that is not there is read. Never fails for what it cannot see: the backend's probe says what is missing. ERR_USAGE
+// for an unknown name.
+NODISCARD int backend_choose(const char *name, struct backend_choice *ret, struct err *err);
+
+// Takes our jumps and chains out of the kernel backends other than the chosen one, once the chosen one's are in force
+// (after the first successful apply, or for --cleanup before its purge). No table is made. Sets are shared and stay:
+// those that only the other's rules used go with the chosen one's next apply that reads the kernel back (have NULL), or
+// purge. report.writes is 0 when there was nothing. ops memory: nothing is done. ERR_UNSUPPORTED when rules of ours
+// stand in a backend whose tools are gone.
+NODISCARD int backend_clean_other(const struct backend_ops *chosen, const struct backend_options *options,
+                                  struct apply_report *ret, struct err *err);
+
+// ---- for backends --------------------------------------------------------------------------------------------------
+
+bool backend_is_our_chain(const char *name);
+// What options.fail wants at this step, as the error that the kernel would be told of.
+NODISCARD int backend_fault(const struct backend_options *options, const char *what, struct err *err);
+// Announces a write, and asks options.fail. backend_step_end follows in either case.
+NODISCARD int backend_step_begin(const struct backend_options *options, const char *what, struct err *err);
+void backend_step_end(const struct backend_options *options, const char *what);
+// Rules of ours that no struct rule says, with the comment BACKEND_UNKNOWN_RULE.
+struct rule backend_unknown_rule(void);

@@ -31,12 +31,37 @@ static bool rules_differ(const struct table *have, const struct table *want)
     return false;
 }
 
+bool interim_is_stale(const struct table *have, const struct set *set)
+{
+    size_t len = strlen(set->name);
+    bool copy = false;
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        size_t suffix = strlen(suffixes[i]);
+        copy = copy || (len > suffix && strcmp(set->name + len - suffix, suffixes[i]) == 0);
+    }
+    for (size_t i = 0; copy && i < have->n_chains; i++) {
+        for (size_t j = 0; j < have->chains[i].n_rules; j++) {
+            const struct rule *rule = &have->chains[i].rules[j];
+            if (rule->set && strcmp(rule->set, set->name) == 0) {
+                return false;
+            }
+        }
+    }
+    return copy;
+}
+
+static bool is_free(const struct table *have, const char *name)
+{
+    const struct set *set = table_set(have, name);
+    return !set || (set->n_members == 0 && interim_is_stale(have, set));
+}
+
 static const char *copy_name(const struct table *have, const struct set *set, struct arena *arena, struct err *err)
 {
     char name[SET_NAME_SIZE + 4];
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         (void)snprintf(name, sizeof(name), "%s%s", set->name, suffixes[i]);
-        if (strlen(name) < SET_NAME_SIZE && !table_set(have, name)) {
+        if (strlen(name) < SET_NAME_SIZE && is_free(have, name)) {
             const char *copy = arena_strdup(arena, name);
             if (!copy) {
                 (void)err_oom(err);
@@ -44,7 +69,7 @@ static const char *copy_name(const struct table *have, const struct set *set, st
             return copy;
         }
     }
-    (void)err_set(err, ERR_RETRY, 0, "set %s: both of its interim copies are in the kernel already", set->name);
+    (void)err_set(err, ERR_RETRY, 0, "set %s: both of its interim copies are in use", set->name);
     return NULL;
 }
 

@@ -15,6 +15,10 @@
 #include "base/err.h"
 #include "ruleset/ruleset.h"
 
+// A copy that an earlier change, which failed or was killed, has left in the kernel: no rule of ours uses it. Emptied,
+// it may be used again, and interim_make does so: else each failure would leave one more, until no name is free.
+bool interim_is_stale(const struct table *have, const struct set *set);
+
 // *ret_first and *ret_second are NULL when no table changes both. They borrow from have and want.
 NODISCARD int interim_make(const struct ruleset *have, const struct ruleset *want, struct ruleset **ret_first,
                            struct ruleset **ret_second, struct err *err);

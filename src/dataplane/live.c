@@ -4,6 +4,8 @@
 #include "dataplane/legacy/legacy.h"
 #include "dataplane/live_kernel.h"
 #include "dataplane/live_nft.h"
+#include "dataplane/nft/nft.h"
+#include "dataplane/nft/nft_kernel.h"
 #include "ruleset/jumps.h"
 
 enum { READINGS_MAX = 8 };
@@ -19,26 +21,68 @@ void live_free(struct live *live)
     }
 }
 
-static int read_once(struct legacy *legacy, struct live **ret, struct err *err)
+static bool has_chains(const struct ruleset *ruleset)
 {
-    CLEANUP(live_free) struct live *live = calloc(1, sizeof(*live));
+    return ruleset->tables[FAMILY_V4].n_chains + ruleset->tables[FAMILY_V6].n_chains > 0;
+}
+
+// Ours are in the legacy tables, or nowhere.
+static int read_legacy(struct legacy *legacy, bool has_sets, struct live *live, struct err *err)
+{
     CLEANUP(foreign_free) struct foreign *foreign = NULL;
-    if (!live) {
-        return err_oom(err);
-    }
     if (foreign_new(&foreign, err) < 0) {
         return -1;
     }
-    const struct legacy_notes notes = {
-        .unprovable = &live->unprovable,
-        .foreign = foreign,
-        .has_sets = live_kernel_has("", "ip_set", "ip_set_type_register"),
-    };
-    if (legacy_read_early(foreign, err) < 0 || legacy_read(legacy, &notes, &live->ruleset, err) < 0 ||
-        foreign_judge(foreign, &live->foreign, err) < 0 || jumps_check(live->ruleset, &live->jumps, err) < 0) {
+    const struct legacy_notes notes = {.unprovable = &live->unprovable, .foreign = foreign, .has_sets = has_sets};
+    return legacy_read_early(foreign, err) < 0 || legacy_read(legacy, &notes, &live->ruleset, err) < 0 ||
+                   foreign_judge(foreign, &live->foreign, err) < 0
+               ? -1
+               : 0;
+}
+
+// Ours are in nf_tables. The legacy tables stand before or behind it, as they were registered: all of them count.
+static int read_nft(struct legacy *legacy, bool has_sets, struct live *live, struct err *err)
+{
+    CLEANUP(foreign_free) struct foreign *foreign = NULL;
+    CLEANUP(ruleset_free) struct ruleset *other = NULL;
+    FINDINGS_CLEANUP struct findings unused = {0};
+    if (nft_live_read(&legacy->kernel, has_sets, &live->unprovable, &live->foreign, &live->ruleset, err) < 0 ||
+        foreign_new(&foreign, err) < 0) {
         return -1;
     }
-    if (live_kernel_has("", "nf_tables", "nft_do_chain") && live_nft_read(&live->foreign, err) < 0) {
+    const struct legacy_notes notes = {.unprovable = &unused, .foreign = foreign};
+    if (legacy_read_early(foreign, err) < 0 || legacy_read(legacy, &notes, &other, err) < 0) {
+        return -1;
+    }
+    for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
+        for (size_t i = 0; i < KERNEL_BUILTINS; i++) {
+            foreign_hook(foreign, family, kernel_builtins[i]);
+        }
+    }
+    if (has_chains(other) && findings_add(&live->unprovable, "legacy tables beside nf_tables",
+                                          "rules of netpold stand in both: let netpold finish, or clean up", err) < 0) {
+        return -1;
+    }
+    return foreign_judge(foreign, &live->foreign, err);
+}
+
+static int read_once(struct legacy *legacy, struct live **ret, struct err *err)
+{
+    CLEANUP(live_free) struct live *live = calloc(1, sizeof(*live));
+    bool has_sets = live_kernel_has("", "ip_set", "ip_set_type_register");
+    bool has_nft = live_kernel_has("", "nf_tables", "nft_do_chain");
+    size_t own[FAMILY_COUNT] = {0};
+    if (!live) {
+        return err_oom(err);
+    }
+    if (has_nft && (nft_kernel_own_chains(FAMILY_V4, &own[FAMILY_V4], err) < 0 ||
+                    nft_kernel_own_chains(FAMILY_V6, &own[FAMILY_V6], err) < 0)) {
+        return -1;
+    }
+    bool in_nft = own[FAMILY_V4] + own[FAMILY_V6] > 0;
+    if ((in_nft ? read_nft(legacy, has_sets, live, err) : read_legacy(legacy, has_sets, live, err)) < 0 ||
+        jumps_check(live->ruleset, &live->jumps, err) < 0 ||
+        (has_nft && live_nft_read(in_nft, &live->foreign, err) < 0)) {
         return -1;
     }
     *ret = TAKE(live);

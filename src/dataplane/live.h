@@ -25,6 +25,8 @@ struct live {
 void live_free(struct live *live);
 CLEANUP_DEFINE(struct live, live_free);
 
-// Of the legacy backend. options may be NULL. ERR_DENIED names the right that is missing; ERR_RETRY: the rules change
-// faster than they can be read. Of a family that the kernel does not speak, or that has no tables, nothing is there.
+// Of the backend that holds ours: nf_tables when a chain of ours is there, else the legacy tables. Rules of ours in
+// both are unprovable. In nf_tables a rule says what iptables-nft-save prints of it. options may be NULL. ERR_DENIED
+// names the right that is missing; ERR_RETRY: the rules change faster than they can be read. Of a family that the
+// kernel does not speak, or that has no tables, nothing is there.
 NODISCARD int live_read(const struct backend_options *options, struct live **ret, struct err *err);

@@ -223,7 +223,18 @@ static int note_chain(const struct nft_reader *reader, const struct nft_chain *c
     return findings_add(to, where, what, err);
 }
 
-int live_nft_read(struct findings *to, struct err *err)
+static bool is_of_iptables(const struct nft_chain *chain)
+{
+    static const char *const tables[] = {"raw", "mangle", "nat", "filter"};
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        if ((chain->family == NFPROTO_IPV4 || chain->family == NFPROTO_IPV6) && strcmp(tables[i], chain->table) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int live_nft_read(bool but_iptables, struct findings *to, struct err *err)
 {
     __attribute__((cleanup(cleanup_nft_reader))) struct nft_reader reader = {.rules = map_new(), .droppers = map_new()};
     CLEANUP(netlink_close) struct netlink *netlink = NULL;
@@ -236,7 +247,8 @@ int live_nft_read(struct findings *to, struct err *err)
         return -1;
     }
     for (size_t i = 0; i < reader.chains.n; i++) {
-        if (note_chain(&reader, &reader.chains.v[i], to, err) < 0) {
+        bool told = but_iptables && is_of_iptables(&reader.chains.v[i]);
+        if (!told && note_chain(&reader, &reader.chains.v[i], to, err) < 0) {
             return -1;
         }
     }

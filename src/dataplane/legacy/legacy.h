@@ -4,7 +4,6 @@
 // share.
 //
 //   legacy.c           probe, open, apply, purge: the order of the phases
-//   legacy_sets.c      sets: read, create and fill, remove stale members, destroy
 //   legacy_table.c     one family's filter table: compare, edit, commit
 //   legacy_rule.c      a rule here ↔ a rule of src/xtables
 //   legacy_snapshot.c  the kernel's tables as a ruleset
@@ -13,10 +12,9 @@
 
 #include "base/map.h"
 #include "dataplane/backend.h"
-#include "ruleset/diff.h"
+#include "dataplane/kernel_apply.h"
 #include "ruleset/findings.h"
 #include "ruleset/foreign.h"
-#include "sets/sets.h"
 #include "xtables/xtables.h"
 
 // Set indices, as rules hold them, both ways. Forget them whenever a set was created or destroyed.
@@ -34,63 +32,22 @@ static inline void cleanup_legacy_names(struct legacy_names *names)
 
 struct legacy {
     struct backend backend;
-    struct backend_options options;
-    struct sets *sets;  // NULL until needed
+    struct kernel_sets kernel;
 };
-
-// A set of our name in the kernel that cannot hold what is ours: another type, another family, a timeout.
-struct legacy_alien {
-    struct sets_header header;
-    bool in_use;  // a rule uses it
-};
-
-// What an apply works on.
-struct legacy_apply {
-    struct legacy *legacy;
-    const struct ruleset *want;
-    const struct ruleset_diff *diff;  // of sets alone
-    VEC(struct legacy_alien) aliens;
-    struct map *exact;  // names of the sets that hold exactly what is wanted already: nothing to remove from them
-    struct apply_report report;
-    struct err late;  // a failure that does not stop the rest: reported at the end
-};
-// Adds to the leftovers of the report.
-void legacy_pinned(struct legacy_apply *apply, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline enum xtables_family legacy_xtables_family(enum family family)
 {
     return family == FAMILY_V6 ? XTABLES_V6 : XTABLES_V4;
 }
-static inline enum sets_family legacy_sets_family(enum family family)
-{
-    return family == FAMILY_V6 ? SETS_V6 : SETS_V4;
-}
-const char *legacy_set_prefix(enum family family);
-bool legacy_is_our_chain(const char *name);
 
 // err = why, err may be NULL. Returns -1.
 int legacy_fail(struct err *err, const struct err *why);
-void legacy_step(const struct legacy *legacy, const char *what, bool after);
-// Opens legacy->sets when it is not open yet.
-NODISCARD int legacy_sets_open(struct legacy *legacy, struct err *err);
 
-// Our sets of the kernel as a ruleset without chains. aliens (may be NULL) gets those that cannot be told as such. A
-// kernel without ipset holds none.
-NODISCARD int legacy_sets_read(struct legacy *legacy, struct ruleset **ret, struct legacy_apply *aliens,
-                               struct err *err);
-// Phase 1: nothing is taken away. Phase 3: stale members and sets, after the commits.
-NODISCARD int legacy_sets_widen(struct legacy_apply *apply, struct err *err);
-NODISCARD int legacy_sets_narrow(struct legacy_apply *apply, struct err *err);
-
-// backend_ops.change_members.
-NODISCARD int legacy_change_members(struct backend *backend, const struct set_change *changes, size_t n,
-                                    struct apply_report *ret, struct err *err);
-
-// Before anything is written: ERR_BUG for what the kernel would only say is missing, ERR_UNSUPPORTED naming the module
-// of a match that it lacks.
+// Before anything is written: ERR_UNSUPPORTED names the module of a match that the kernel lacks.
 NODISCARD int legacy_table_check(enum family family, const struct table *want, struct err *err);
 // Phase 2: one commit at most.
-NODISCARD int legacy_table_apply(struct legacy_apply *apply, enum family family, struct err *err);
+NODISCARD int legacy_table_apply(struct legacy *legacy, struct kernel_sets_apply *apply, enum family family,
+                                 struct err *err);
 
 // Room for what a decoded rule points to, until the next one is decoded into it.
 struct legacy_rule_room {
@@ -102,12 +59,11 @@ struct legacy_rule_room {
 // sets: where the types of sets are looked up. ERR_NOT_FOUND when the kernel has no set of that name.
 NODISCARD int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const struct table *sets,
                                  const struct rule *rule, struct xtables_rule *ret, struct err *err);
-// Borrows from room. What cannot be told becomes legacy_unknown_rule().
+// Borrows from room. What cannot be told becomes backend_unknown_rule().
 NODISCARD int legacy_rule_decode(struct legacy *legacy, struct legacy_names *names, const struct table *sets,
                                  enum family family, const struct xtables_view *view, struct legacy_rule_room *room,
                                  struct rule *ret, struct err *err);
 
-struct rule legacy_unknown_rule(void);  // with the comment BACKEND_UNKNOWN_RULE
 bool legacy_is_unknown(const struct rule *rule);
 
 NODISCARD int legacy_snapshot(struct backend *backend, struct ruleset **ret, struct err *err);
@@ -140,8 +96,5 @@ NODISCARD int legacy_note_foreign(const struct legacy_notes *notes, const struct
 // The chains of others of one table, with their rules.
 NODISCARD int legacy_note_chains(struct foreign *foreign, enum family family, struct xtables *table, const char *name,
                                  struct err *err);
-NODISCARD int legacy_note_aliens(const struct legacy_notes *notes, const struct legacy_apply *aliens, struct err *err);
-
-// The chains with hooks of ours.
-enum { LEGACY_BUILTINS = 3 };
-extern const char *const legacy_builtins[LEGACY_BUILTINS];
+NODISCARD int legacy_note_aliens(const struct legacy_notes *notes, const struct kernel_sets_apply *aliens,
+                                 struct err *err);

@@ -24,7 +24,7 @@ static bool has_ports(uint8_t protocol)
 static const char *odd_part(const struct table *sets, const struct rule *rule)
 {
     const struct set *set = rule->set ? table_set(sets, rule->set) : NULL;
-    if (rule->chain && !legacy_is_our_chain(rule->chain)) {
+    if (rule->chain && !backend_is_our_chain(rule->chain)) {
         return "it leads to a chain that is not netpold's";
     }
     if (rule->n_ports && !has_ports(rule->protocol)) {
@@ -52,10 +52,10 @@ static int explain(struct legacy *legacy, const struct xtables_view *view, struc
         buf_puts(out, "a chain's name longer than those of netpold");
         return 0;
     }
-    if (legacy_sets_open(legacy, err) < 0) {
+    if (kernel_sets_open(&legacy->kernel, err) < 0) {
         return -1;
     }
-    if (sets_name(legacy->sets, rule->set_index, name, &why) < 0) {
+    if (sets_name(legacy->kernel.door, rule->set_index, name, &why) < 0) {
         (void)snprintf(name, sizeof(name), "number %u", rule->set_index);
     }
     buf_printf(out, "set %s: not netpold's, or of another kind or family than the rule asks for", name);
@@ -74,7 +74,7 @@ int legacy_note_own(struct legacy *legacy, const struct legacy_notes *notes, con
         if (!odd) {
             return 0;
         }
-        *rule = legacy_unknown_rule();
+        *rule = backend_unknown_rule();
     }
     xtables_describe(view, &what);
     buf_puts(&what, what.len ? ": " : "");
@@ -85,7 +85,7 @@ int legacy_note_own(struct legacy *legacy, const struct legacy_notes *notes, con
     return what.failed ? err_oom(err) : note(notes, place, what.data, err);
 }
 
-int legacy_note_aliens(const struct legacy_notes *notes, const struct legacy_apply *aliens, struct err *err)
+int legacy_note_aliens(const struct legacy_notes *notes, const struct kernel_sets_apply *aliens, struct err *err)
 {
     for (size_t i = 0; i < aliens->aliens.n; i++) {
         const struct sets_header *header = &aliens->aliens.v[i].header;
@@ -172,7 +172,7 @@ int legacy_note_chains(struct foreign *foreign, enum family family, struct xtabl
     VEC(const char *) chains = {0};
     int rc = 0;
     for (const char *chain = xtables_first_chain(table); chain && rc == 0; chain = xtables_next_chain(table)) {
-        bool other = !xtables_is_builtin(table, chain) && !legacy_is_our_chain(chain);
+        bool other = !xtables_is_builtin(table, chain) && !backend_is_our_chain(chain);
         rc = other && vec_push(&chains, chain) < 0 ? err_oom(err) : 0;
     }
     for (size_t i = 0; i < chains.n && rc == 0; i++) {

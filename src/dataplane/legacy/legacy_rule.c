@@ -33,7 +33,7 @@ static int names_index(struct legacy *legacy, struct legacy_names *names, const 
         }
     }
     uint16_t index = 0;
-    if (legacy_sets_open(legacy, err) < 0 || sets_index(legacy->sets, name, &index, err) < 0) {
+    if (kernel_sets_open(&legacy->kernel, err) < 0 || sets_index(legacy->kernel.door, name, &index, err) < 0) {
         return -1;
     }
     // The value is the number itself: maps hold pointers and no set has index NULL.
@@ -52,10 +52,10 @@ static int names_name(struct legacy *legacy, struct legacy_names *names, uint16_
     if (!known) {
         char name[SETS_NAME] = "";
         struct err why = {0};
-        if (legacy_sets_open(legacy, err) < 0) {
+        if (kernel_sets_open(&legacy->kernel, err) < 0) {
             return -1;
         }
-        if (sets_name(legacy->sets, index, name, &why) < 0 && why.kind != ERR_NOT_FOUND) {
+        if (sets_name(legacy->kernel.door, index, name, &why) < 0 && why.kind != ERR_NOT_FOUND) {
             return legacy_fail(err, &why);
         }
         char *kept = arena_strdup(&names->arena, name);
@@ -158,13 +158,6 @@ int legacy_rule_encode(struct legacy *legacy, struct legacy_names *names, const 
     return 0;
 }
 
-struct rule legacy_unknown_rule(void)
-{
-    struct rule rule = rule_init();
-    rule.comment = BACKEND_UNKNOWN_RULE;
-    return rule;
-}
-
 bool legacy_is_unknown(const struct rule *rule)
 {
     return rule->comment && strcmp(rule->comment, BACKEND_UNKNOWN_RULE) == 0;
@@ -212,7 +205,7 @@ int legacy_rule_decode(struct legacy *legacy, struct legacy_names *names, const 
 {
     const struct xtables_rule *from = &view->rule;
     struct rule rule = rule_init();
-    *ret = legacy_unknown_rule();
+    *ret = backend_unknown_rule();
     if (!view->known || strlen(from->chain) >= CHAIN_NAME_SIZE) {
         return 0;
     }

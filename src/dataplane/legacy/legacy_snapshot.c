@@ -100,7 +100,7 @@ static int read_rule(const struct xtables_view *from, void *arg, struct err *err
     unsigned position = reader->position++;
     const struct legacy_place place = {reader->family, reader->chain, position + 1};
     view.known = reader->notes ? view.told : view.known;
-    if (reader->builtin && !legacy_is_our_chain(view.target)) {
+    if (reader->builtin && !backend_is_our_chain(view.target)) {
         return reader->notes ? note_foreign(reader, &view, &place, err) : 0;
     }
     if (legacy_rule_decode(reader->legacy, &reader->names, table_of(reader), reader->family, &view, &room, &rule, err) <
@@ -127,7 +127,7 @@ static int list_chains(struct xtables *table, struct reader *reader, struct chai
 {
     VEC(struct chain) chains = {0};
     for (const char *name = xtables_first_chain(table); name; name = xtables_next_chain(table)) {
-        if (!legacy_is_our_chain(name)) {
+        if (!backend_is_our_chain(name)) {
             continue;
         }
         struct chain chain = {.name = arena_strdup(&reader->ruleset->arena, name)};
@@ -176,10 +176,10 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
     if (reader->notes && legacy_note_chains(reader->notes->foreign, reader->family, table, "filter", err) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < LEGACY_BUILTINS; i++) {
-        reader->chain = reader->builtin = legacy_builtins[i];
+    for (size_t i = 0; i < KERNEL_BUILTINS; i++) {
+        reader->chain = reader->builtin = kernel_builtins[i];
         reader->position = 0;
-        if (xtables_read(table, legacy_builtins[i], read_rule, reader, err) < 0) {
+        if (xtables_read(table, kernel_builtins[i], read_rule, reader, err) < 0) {
             return -1;
         }
     }
@@ -202,16 +202,16 @@ static int read_table(struct xtables *table, struct reader *reader, struct err *
 static int read_sets(struct legacy *legacy, const struct legacy_notes *notes, struct ruleset **ret, struct err *err)
 {
     if (!notes) {
-        return legacy_sets_read(legacy, ret, NULL, err);
+        return kernel_sets_read(&legacy->kernel, ret, NULL, err);
     }
     if (!notes->has_sets) {
         *ret = calloc(1, sizeof(**ret));
         return *ret ? 0 : err_oom(err);
     }
-    struct legacy_apply aliens = {.legacy = legacy};
-    int rc = legacy_sets_read(legacy, ret, &aliens, err);
+    struct kernel_sets_apply aliens = {.kernel = &legacy->kernel};
+    int rc = kernel_sets_read(&legacy->kernel, ret, &aliens, err);
     rc = rc < 0 ? rc : legacy_note_aliens(notes, &aliens, err);
-    vec_free(&aliens.aliens);
+    kernel_sets_apply_free(&aliens);
     return rc;
 }
 

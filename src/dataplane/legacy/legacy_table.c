@@ -7,11 +7,10 @@
 
 enum { ATTEMPTS = 5, LOCK_WAIT_MS = 5000 };
 
-const char *const legacy_builtins[LEGACY_BUILTINS] = {"FORWARD", "INPUT", "OUTPUT"};
-
 // One reading of the table and its editing.
 struct edit {
-    struct legacy_apply *apply;
+    struct legacy *legacy;
+    struct kernel_sets_apply *apply;
     struct xtables *table;
     enum family family;
     const struct table *want;
@@ -42,7 +41,7 @@ static int compare_rule(const struct xtables_view *view, void *arg, struct err *
         comparison->equal = false;
         return 0;
     }
-    if (legacy_rule_decode(edit->apply->legacy, edit->names, edit->want, edit->family, view, &room, &rule, err) < 0) {
+    if (legacy_rule_decode(edit->legacy, edit->names, edit->want, edit->family, view, &room, &rule, err) < 0) {
         return -1;
     }
     comparison->equal = rule_equal(&rule, &comparison->chain->rules[comparison->at++]);
@@ -65,7 +64,7 @@ static int append_rules(struct edit *edit, const struct chain *chain, struct err
 {
     for (size_t i = 0; i < chain->n_rules; i++) {
         struct xtables_rule rule;
-        if (legacy_rule_encode(edit->apply->legacy, edit->names, edit->want, &chain->rules[i], &rule, err) < 0 ||
+        if (legacy_rule_encode(edit->legacy, edit->names, edit->want, &chain->rules[i], &rule, err) < 0 ||
             xtables_append(edit->table, chain->name, &rule, err) < 0) {
             return err_at_object(err, "chain %s rule %zu (%s)", chain->name, i + 1, family_name(edit->family));
         }
@@ -126,11 +125,11 @@ static int read_jump(const struct xtables_view *view, void *arg, struct err *err
     struct legacy_rule_room room;
     struct rule rule;
     unsigned position = jumps->position++;
-    if (!legacy_is_our_chain(view->target)) {
+    if (!backend_is_our_chain(view->target)) {
         return 0;
     }
-    if (legacy_rule_decode(jumps->edit->apply->legacy, jumps->edit->names, jumps->edit->want, jumps->edit->family, view,
-                           &room, &rule, err) < 0) {
+    if (legacy_rule_decode(jumps->edit->legacy, jumps->edit->names, jumps->edit->want, jumps->edit->family, view, &room,
+                           &rule, err) < 0) {
         return -1;
     }
     bool in_place = position < jumps->n_want && rule_equal(&rule, &jumps->want[position]->rule);
@@ -165,12 +164,13 @@ static int place_jumps(struct edit *edit, const char *builtin, struct jumps *jum
     }
     size_t extra = jumps->ours.n > jumps->n_want ? jumps->ours.n - jumps->n_want : 0;
     edit->report.hooks_written += missing + extra;
+    edit->report.hooks_missing += jumps->n_want > jumps->ours.n ? jumps->n_want - jumps->ours.n : 0;
     if (delete_positions(edit, builtin, jumps->ours.v, jumps->ours.n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < jumps->n_want; i++) {
         struct xtables_rule rule;
-        if (legacy_rule_encode(edit->apply->legacy, edit->names, edit->want, &jumps->want[i]->rule, &rule, err) < 0 ||
+        if (legacy_rule_encode(edit->legacy, edit->names, edit->want, &jumps->want[i]->rule, &rule, err) < 0 ||
             xtables_insert(edit->table, builtin, (unsigned)i, &rule, err) < 0) {
             return -1;
         }
@@ -200,8 +200,6 @@ static int write_hooks_of(struct edit *edit, const char *builtin, struct err *er
     return result < 0 ? err_at_object(err, "jumps of %s (%s)", builtin, family_name(edit->family)) : 0;
 }
 
-// The kernel would say only that something is missing. A hook that does not lead to our chains could not be found
-// again.
 static bool uses_physdev(const struct rule *rule)
 {
     return *rule->physdev_in || *rule->physdev_out;
@@ -212,8 +210,8 @@ static bool uses_connmark(const struct rule *rule)
     return rule->connmark_mask != 0;
 }
 
-// Matches that only some rules need: what lacks is named before anything is written.
-static int check_optional(enum family family, const struct table *want, struct err *err)
+// Matches that only some rules need.
+int legacy_table_check(enum family family, const struct table *want, struct err *err)
 {
     static const struct {
         const char *match;
@@ -234,32 +232,6 @@ static int check_optional(enum family family, const struct table *want, struct e
         }
     }
     return 0;
-}
-
-int legacy_table_check(enum family family, const struct table *want, struct err *err)
-{
-    for (size_t i = 0; i < want->n_chains; i++) {
-        const struct chain *chain = &want->chains[i];
-        for (size_t j = 0; j < chain->n_rules; j++) {
-            const struct rule *rule = &chain->rules[j];
-            if ((rule->chain && !table_chain(want, rule->chain)) || (rule->set && !table_set(want, rule->set))) {
-                return err_set(err, ERR_BUG, 0, "chain %s rule %zu names chain or set %s, which the ruleset lacks",
-                               chain->name, j + 1, rule->chain ? rule->chain : rule->set);
-            }
-        }
-    }
-    for (size_t i = 0; i < want->n_hooks; i++) {
-        const struct hook *hook = &want->hooks[i];
-        bool known = false;
-        for (size_t builtin = 0; builtin < LEGACY_BUILTINS; builtin++) {
-            known = known || strcmp(hook->builtin, legacy_builtins[builtin]) == 0;
-        }
-        if (!known || !hook->rule.chain || !legacy_is_our_chain(hook->rule.chain) ||
-            !table_chain(want, hook->rule.chain)) {
-            return err_set(err, ERR_BUG, 0, "the hook in %s does not lead to a chain of ours", hook->builtin);
-        }
-    }
-    return check_optional(family, want, err);
 }
 
 // ---- stale chains --------------------------------------------------------------------------------------------------
@@ -289,7 +261,8 @@ static void report_referrer(struct edit *edit, const char *chain)
             break;
         }
     }
-    legacy_pinned(edit->apply, "chain %s of %s (a rule of %s jumps to it)", chain, family_name(edit->family), from);
+    kernel_sets_pinned(edit->apply, "chain %s of %s (a rule of %s jumps to it)", chain, family_name(edit->family),
+                       from);
 }
 
 struct emptiness {
@@ -330,7 +303,7 @@ static int delete_stale(struct edit *edit, struct err *err)
     int result = 0;
     for (const char *name = xtables_first_chain(edit->table); name && result == 0;
          name = xtables_next_chain(edit->table)) {
-        if (!legacy_is_our_chain(name) || xtables_is_builtin(edit->table, name) || table_chain(edit->want, name)) {
+        if (!backend_is_our_chain(name) || xtables_is_builtin(edit->table, name) || table_chain(edit->want, name)) {
             continue;
         }
         const char *copy = arena_strdup(&arena, name);
@@ -365,6 +338,7 @@ static void report_add(struct apply_report *to, const struct apply_report *from)
     to->chains_rewritten += from->chains_rewritten;
     to->chains_deleted += from->chains_deleted;
     to->hooks_written += from->hooks_written;
+    to->hooks_missing += from->hooks_missing;
     to->commits++;
 }
 
@@ -379,12 +353,12 @@ static int explain(enum family family, const struct err *failure, struct err *er
 
 static int edit_and_commit(struct edit *edit, struct err *err)
 {
-    struct legacy *legacy = edit->apply->legacy;
+    const struct backend_options *options = &edit->legacy->kernel.options;
     if (write_chains(edit, err) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < LEGACY_BUILTINS; i++) {
-        if (write_hooks_of(edit, legacy_builtins[i], err) < 0) {
+    for (size_t i = 0; i < KERNEL_BUILTINS; i++) {
+        if (write_hooks_of(edit, kernel_builtins[i], err) < 0) {
             return -1;
         }
     }
@@ -394,9 +368,9 @@ static int edit_and_commit(struct edit *edit, struct err *err)
     if (!edit->changed) {
         return 0;
     }
-    legacy_step(legacy, "commit", false);
-    int result = xtables_commit(edit->table, err);
-    legacy_step(legacy, "commit", true);
+    int result = backend_step_begin(options, "commit", err);
+    result = result < 0 ? result : xtables_commit(edit->table, err);
+    backend_step_end(options, "commit");
     edit->apply->report.writes++;
     if (result < 0) {
         return -1;
@@ -405,18 +379,20 @@ static int edit_and_commit(struct edit *edit, struct err *err)
     return 0;
 }
 
-static int attempt(struct legacy_apply *apply, enum family family, struct err *err)
+static int attempt(struct legacy *legacy, struct kernel_sets_apply *apply, enum family family, struct err *err)
 {
-    const struct backend_options *options = &apply->legacy->options;
+    const struct backend_options *options = &legacy->kernel.options;
     LEGACY_NAMES_CLEANUP struct legacy_names names = {0};
     CLEANUP(xtables_close) struct xtables *table = NULL;
     __attribute__((cleanup(cleanup_fd))) int lock = -1;
-    if (xtables_lock(options->lock_path, options->lock_wait_ms ? options->lock_wait_ms : LOCK_WAIT_MS, &lock, err) <
+    if (backend_fault(options, "lock", err) < 0 ||
+        xtables_lock(options->lock_path, options->lock_wait_ms ? options->lock_wait_ms : LOCK_WAIT_MS, &lock, err) <
             0 ||
         xtables_open(legacy_xtables_family(family), &table, err) < 0) {
         return -1;
     }
     struct edit edit = {
+        .legacy = legacy,
         .apply = apply,
         .table = table,
         .family = family,
@@ -426,7 +402,7 @@ static int attempt(struct legacy_apply *apply, enum family family, struct err *e
     return edit_and_commit(&edit, err);
 }
 
-int legacy_table_apply(struct legacy_apply *apply, enum family family, struct err *err)
+int legacy_table_apply(struct legacy *legacy, struct kernel_sets_apply *apply, enum family family, struct err *err)
 {
     const struct table *want = &apply->want->tables[family];
     enum xtables_presence presence = XTABLES_UNSUPPORTED;
@@ -444,7 +420,7 @@ int legacy_table_apply(struct legacy_apply *apply, enum family family, struct er
     for (unsigned i = 1;; i++) {
         struct err why = {0};
         apply->report.pinned = pinned;
-        if (attempt(apply, family, &why) == 0) {
+        if (attempt(legacy, apply, family, &why) == 0) {
             return 0;
         }
         if (why.num != EAGAIN || i == ATTEMPTS) {

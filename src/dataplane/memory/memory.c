@@ -99,16 +99,16 @@ static int copy_ruleset(const struct ruleset *from, struct ruleset **ret, struct
 
 // ---- applying ------------------------------------------------------------------------------------------------------
 
-static void take_step(const struct memory *memory, const char *what, struct apply_report *report)
+static int take_step(const struct memory *memory, const char *what, struct apply_report *report, struct err *err)
 {
-    if (memory->options.step) {
-        memory->options.step(what, false, memory->options.step_arg);
-        memory->options.step(what, true, memory->options.step_arg);
-    }
+    int result = backend_step_begin(&memory->options, what, err);
+    backend_step_end(&memory->options, what);
     report->writes++;
+    return result;
 }
 
-static void widen_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report)
+static int widen_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report,
+                      struct err *err)
 {
     for (size_t i = 0; i < table->n_sets; i++) {
         const struct set_delta *delta = &table->sets[i];
@@ -117,36 +117,49 @@ static void widen_sets(const struct memory *memory, const struct table_diff *tab
         }
         bool retyped = delta->from && delta->from->type != delta->to->type;
         if (retyped) {
-            take_step(memory, "set-destroy", report);
+            if (take_step(memory, "set-destroy", report, err) < 0) {
+                return -1;
+            }
             report->sets_destroyed++;
         }
         if (!delta->from || retyped) {
-            take_step(memory, "set-create", report);
+            if (take_step(memory, "set-create", report, err) < 0) {
+                return -1;
+            }
             report->sets_created++;
         }
         if (delta->n_added) {
-            take_step(memory, "set-add", report);
+            if (take_step(memory, "set-add", report, err) < 0) {
+                return -1;
+            }
             report->members_added += delta->n_added;
         }
     }
+    return 0;
 }
 
-static void narrow_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report)
+static int narrow_sets(const struct memory *memory, const struct table_diff *table, struct apply_report *report,
+                       struct err *err)
 {
     for (size_t i = 0; i < table->n_sets; i++) {
         const struct set_delta *delta = &table->sets[i];
         bool kept = delta->from && delta->to && delta->from->type == delta->to->type;
         if (kept && delta->n_removed) {
-            take_step(memory, "set-del", report);
+            if (take_step(memory, "set-del", report, err) < 0) {
+                return -1;
+            }
             report->members_removed += delta->n_removed;
         }
     }
     for (size_t i = 0; i < table->n_sets; i++) {
         if (!table->sets[i].to) {
-            take_step(memory, "set-destroy", report);
+            if (take_step(memory, "set-destroy", report, err) < 0) {
+                return -1;
+            }
             report->sets_destroyed++;
         }
     }
+    return 0;
 }
 
 // The hook of that rank in a built-in chain; NULL behind the last.
@@ -177,13 +190,15 @@ static size_t count_hooks(const struct table *from, const struct table *to)
     return n;
 }
 
-static void commit_table(const struct memory *memory, const struct table_diff *diff, const struct table *from,
-                         const struct table *to, struct apply_report *report)
+static int commit_table(const struct memory *memory, const struct table_diff *diff, const struct table *from,
+                        const struct table *to, struct apply_report *report, struct err *err)
 {
     if (diff->n_chains == 0 && !diff->hooks_differ) {
-        return;
+        return 0;
     }
-    take_step(memory, "commit", report);
+    if (take_step(memory, "commit", report, err) < 0) {
+        return -1;
+    }
     report->commits++;
     report->hooks_written += diff->hooks_differ ? count_hooks(from, to) : 0;
     for (size_t i = 0; i < diff->n_chains; i++) {
@@ -191,6 +206,7 @@ static void commit_table(const struct memory *memory, const struct table_diff *d
         report->chains_deleted += !diff->chains[i].to;
         report->chains_rewritten += diff->chains[i].from && diff->chains[i].to;
     }
+    return 0;
 }
 
 static int memory_apply(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
@@ -205,13 +221,20 @@ static int memory_apply(struct backend *backend, const struct ruleset *have, con
         return -1;
     }
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
-        widen_sets(memory, &diff->tables[family], &report);
+        if (widen_sets(memory, &diff->tables[family], &report, err) < 0) {
+            return -1;
+        }
     }
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
-        commit_table(memory, &diff->tables[family], &memory->ruleset->tables[family], &want->tables[family], &report);
+        if (commit_table(memory, &diff->tables[family], &memory->ruleset->tables[family], &want->tables[family],
+                         &report, err) < 0) {
+            return -1;
+        }
     }
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
-        narrow_sets(memory, &diff->tables[family], &report);
+        if (narrow_sets(memory, &diff->tables[family], &report, err) < 0) {
+            return -1;
+        }
     }
     ruleset_free(memory->ruleset);
     memory->ruleset = TAKE(copy);
@@ -249,7 +272,9 @@ static int change_set(struct memory *memory, const struct set_change *change, bo
     if (n == 0) {
         return 0;
     }
-    take_step(memory, add ? "set-add" : "set-del", report);
+    if (take_step(memory, add ? "set-add" : "set-del", report, err) < 0) {
+        return -1;
+    }
     struct set_member *members = arena_alloc(&memory->ruleset->arena, (set->n_members + n) * sizeof(*members));
     if (!members) {
         return err_oom(err);

@@ -65,14 +65,16 @@ static void memory_copies(void **state)
     contract_close(&contract);
 }
 
-static void backend_names(void **state)
+static void memory_faults(void **state)
 {
     (void)state;
-    assert_ptr_equal(backend_find("legacy"), &backend_legacy);
-    assert_ptr_equal(backend_find("memory"), &backend_memory);
-    assert_non_null(backend_find("auto"));
-    assert_null(backend_find("nftables"));
-    assert_null(backend_find(""));
+    contract_faults(&backend_memory);
+}
+
+static void memory_full(void **state)
+{
+    (void)state;
+    contract_full(&backend_memory);
 }
 
 int main(void)
@@ -80,7 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_first),   cmocka_unit_test(memory_changes), cmocka_unit_test(memory_random),
         cmocka_unit_test(memory_members), cmocka_unit_test(memory_growth),  cmocka_unit_test(memory_retype),
-        cmocka_unit_test(memory_copies),  cmocka_unit_test(backend_names),
+        cmocka_unit_test(memory_copies),  cmocka_unit_test(memory_faults),  cmocka_unit_test(memory_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

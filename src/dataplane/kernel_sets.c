@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataplane/legacy/legacy.h"
+#include "dataplane/kernel_sets.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "model/address.h"
 
@@ -11,6 +13,70 @@ enum { CHUNK = 1000 };  // members handed to the door at once: one message
 // What is being rebuilt, until it takes the place of the set. Named as ours, so that a crash leaves nothing behind for
 // good.
 #define SWAP_NAME "swap"
+
+const char *kernel_sets_prefix(enum family family)
+{
+    return family == FAMILY_V6 ? RULESET_SET_PREFIX_V6 : RULESET_SET_PREFIX_V4;
+}
+
+int kernel_sets_open(struct kernel_sets *kernel, struct err *err)
+{
+    return kernel->door ? 0 : sets_open(&kernel->door, err);
+}
+
+void kernel_sets_close(struct kernel_sets *kernel)
+{
+    sets_close(kernel->door);
+    kernel->door = NULL;
+}
+
+int kernel_sets_probe(struct err *err)
+{
+    CLEANUP(sets_close) struct sets *sets = NULL;
+    if (sets_open(&sets, err) < 0) {
+        return -1;
+    }
+    for (enum sets_type type = SETS_HASH_IP; type < SETS_OTHER; type++) {
+        if (sets_probe(sets, type, SETS_V4, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void kernel_sets_apply_free(struct kernel_sets_apply *apply)
+{
+    vec_free(&apply->aliens);
+    map_free(apply->exact);
+}
+
+void kernel_sets_pinned(struct kernel_sets_apply *apply, const char *fmt, ...)
+{
+    struct leftovers *pinned = &apply->report.pinned;
+    char text[160];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    size_t len = strlen(pinned->names);
+    if (len + strlen(text) + sizeof(", ") <= sizeof(pinned->names)) {
+        (void)snprintf(pinned->names + len, sizeof(pinned->names) - len, "%s%s", len ? ", " : "", text);
+    }
+    pinned->n++;
+}
+
+static int fail(struct err *err, const struct err *why)
+{
+    if (err) {
+        *err = *why;
+    }
+    return -1;
+}
+
+static enum sets_family door_family(enum family family)
+{
+    return family == FAMILY_V6 ? SETS_V6 : SETS_V4;
+}
 
 static enum sets_type door_type(enum set_type type)
 {
@@ -46,11 +112,11 @@ static int member_compare(const void *a, const void *b)
     return set_member_compare(a, b);
 }
 
-static int read_members(struct legacy *legacy, enum family family, const char *name, struct arena *arena,
+static int read_members(struct kernel_sets *kernel, enum family family, const char *name, struct arena *arena,
                         struct set *set, struct err *err)
 {
     CLEANUP(sets_members_free) struct sets_members *from = NULL;
-    if (sets_dump(legacy->sets, name, legacy_sets_family(family), &from, err) < 0) {
+    if (sets_dump(kernel->door, name, door_family(family), &from, err) < 0) {
         return -1;
     }
     struct set_member *members = arena_alloc(arena, from->n * sizeof(*members));
@@ -82,17 +148,17 @@ static int set_compare(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-static int note_alien(struct legacy_apply *apply, const struct sets_header *header, struct err *err)
+static int note_alien(struct kernel_sets_apply *apply, const struct sets_header *header, struct err *err)
 {
-    const struct legacy_alien alien = {.header = *header, .in_use = header->references > 0};
+    const struct kernel_sets_alien alien = {.header = *header, .in_use = header->references > 0};
     return apply && vec_push(&apply->aliens, alien) < 0 ? err_oom(err) : 0;
 }
 
-static int read_family(struct legacy *legacy, enum family family, struct ruleset *ruleset, struct legacy_apply *aliens,
-                       struct err *err)
+static int read_family(struct kernel_sets *kernel, enum family family, struct ruleset *ruleset,
+                       struct kernel_sets_apply *aliens, struct err *err)
 {
     CLEANUP(sets_list_free) struct sets_list *list = NULL;
-    if (sets_list(legacy->sets, legacy_set_prefix(family), &list, err) < 0) {
+    if (sets_list(kernel->door, kernel_sets_prefix(family), &list, err) < 0) {
         return -1;
     }
     struct set *sets = arena_alloc(&ruleset->arena, list->n * sizeof(*sets));
@@ -102,7 +168,7 @@ static int read_family(struct legacy *legacy, enum family family, struct ruleset
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         const struct sets_header *header = &list->v[i];
-        if (header->type == SETS_OTHER || header->family != legacy_sets_family(family)) {
+        if (header->type == SETS_OTHER || header->family != door_family(family)) {
             if (note_alien(aliens, header, err) < 0) {
                 return -1;
             }
@@ -114,11 +180,11 @@ static int read_family(struct legacy *legacy, enum family family, struct ruleset
         if (!set.name) {
             return err_oom(err);
         }
-        if (read_members(legacy, family, header->name, &ruleset->arena, &set, &why) < 0) {
+        if (read_members(kernel, family, header->name, &ruleset->arena, &set, &why) < 0) {
             if (why.kind == ERR_NOT_FOUND) {
                 continue;  // destroyed since it was listed
             }
-            return legacy_fail(err, &why);
+            return fail(err, &why);
         }
         sets[n++] = set;
     }
@@ -130,22 +196,23 @@ static int read_family(struct legacy *legacy, enum family family, struct ruleset
     return 0;
 }
 
-int legacy_sets_read(struct legacy *legacy, struct ruleset **ret, struct legacy_apply *aliens, struct err *err)
+int kernel_sets_read(struct kernel_sets *kernel, struct ruleset **ret, struct kernel_sets_apply *aliens,
+                     struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
     if (!ruleset) {
         return err_oom(err);
     }
     struct err why = {0};
-    if (legacy_sets_open(legacy, &why) < 0) {
+    if (kernel_sets_open(kernel, &why) < 0) {
         if (why.kind != ERR_UNSUPPORTED) {
-            return legacy_fail(err, &why);
+            return fail(err, &why);
         }
         *ret = TAKE(ruleset);
         return 0;
     }
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
-        if (read_family(legacy, family, ruleset, aliens, err) < 0) {
+        if (read_family(kernel, family, ruleset, aliens, err) < 0) {
             return -1;
         }
     }
@@ -156,7 +223,7 @@ int legacy_sets_read(struct legacy *legacy, struct ruleset **ret, struct legacy_
 // ---- writing -------------------------------------------------------------------------------------------------------
 
 struct target {
-    struct legacy_apply *apply;
+    struct kernel_sets_apply *apply;
     enum family family;
     const char *name;
     enum set_type type;
@@ -178,21 +245,22 @@ static struct sets_member door_member(const struct set_member *member)
 }
 
 // A write that fails may have done a part: it counts.
-static void end_step(struct legacy_apply *apply, const char *what)
+static int end_step(struct kernel_sets_apply *apply, const char *what, int result)
 {
-    legacy_step(apply->legacy, what, true);
+    backend_step_end(&apply->kernel->options, what);
     apply->report.writes++;
+    return result;
 }
 
 static int write_chunk(const struct target *target, const char *step, change_fn *change,
                        const struct sets_member *members, size_t n, struct err *err)
 {
-    struct legacy *legacy = target->apply->legacy;
-    legacy_step(legacy, step, false);
-    int result = change(legacy->sets, target->name, legacy_sets_family(target->family), door_type(target->type),
-                        members, n, err);
-    end_step(target->apply, step);
-    return result;
+    struct kernel_sets *kernel = target->apply->kernel;
+    int result = backend_step_begin(&kernel->options, step, err);
+    result = result < 0 ? result
+                        : change(kernel->door, target->name, door_family(target->family), door_type(target->type),
+                                 members, n, err);
+    return end_step(target->apply, step, result);
 }
 
 static int change_all(const struct target *target, bool add, const struct set_member *members, size_t n,
@@ -229,20 +297,35 @@ static int change_some(const struct target *target, bool add, const struct set_m
 
 static int create(const struct target *target, size_t n_members, struct err *err)
 {
-    struct legacy *legacy = target->apply->legacy;
-    legacy_step(legacy, "set-create", false);
-    int result = sets_create(legacy->sets, target->name, door_type(target->type), legacy_sets_family(target->family),
-                             set_hashsize(n_members), set_maxelem(n_members), err);
-    end_step(target->apply, "set-create");
-    return result;
+    struct kernel_sets *kernel = target->apply->kernel;
+    int result = backend_step_begin(&kernel->options, "set-create", err);
+    result = result < 0 ? result
+                        : sets_create(kernel->door, target->name, door_type(target->type), door_family(target->family),
+                                      set_hashsize(n_members), set_maxelem(n_members), err);
+    return end_step(target->apply, "set-create", result);
 }
 
-static int destroy(struct legacy_apply *apply, const char *name, struct err *err)
+static int destroy_patiently(struct kernel_sets_apply *apply, const char *name, struct err *err)
 {
-    legacy_step(apply->legacy, "set-destroy", false);
-    int result = sets_destroy(apply->legacy->sets, name, err);
-    end_step(apply, "set-destroy");
-    return result;
+    static const struct timespec pause = {.tv_nsec = 1000000};
+    for (;;) {
+        struct err why = {0};
+        if (sets_destroy(apply->kernel->door, name, &why) == 0) {
+            return 0;
+        }
+        if (why.num != SETS_BUSY || apply->patience_ms == 0) {
+            return fail(err, &why);
+        }
+        apply->patience_ms--;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static int destroy(struct kernel_sets_apply *apply, const char *name, struct err *err)
+{
+    int result = backend_step_begin(&apply->kernel->options, "set-destroy", err);
+    result = result < 0 ? result : destroy_patiently(apply, name, err);
+    return end_step(apply, "set-destroy", result);
 }
 
 // Fills a second set and exchanges the two: packets see the old content or the new, nothing between.
@@ -250,16 +333,16 @@ static int destroy(struct legacy_apply *apply, const char *name, struct err *err
 static int rebuild(const struct target *target, const struct set *set, const struct set_member *const *extra,
                    size_t n_extra, struct err *err)
 {
-    struct legacy_apply *apply = target->apply;
+    struct kernel_sets_apply *apply = target->apply;
     char name[SETS_NAME];
-    (void)snprintf(name, sizeof(name), "%s%s", legacy_set_prefix(target->family), SWAP_NAME);
+    (void)snprintf(name, sizeof(name), "%s%s", kernel_sets_prefix(target->family), SWAP_NAME);
     struct target spare = *target;
     spare.name = name;
     struct err why = {0};
     if (create(&spare, set->n_members + n_extra, &why) < 0) {
         // Left by a crash, perhaps of another type.
         if (why.num != EEXIST) {
-            return legacy_fail(err, &why);
+            return fail(err, &why);
         }
         if (destroy(apply, name, err) < 0 || create(&spare, set->n_members + n_extra, err) < 0) {
             return -1;
@@ -269,13 +352,12 @@ static int rebuild(const struct target *target, const struct set *set, const str
         change_some(&spare, true, extra, n_extra, err) < 0) {
         return -1;
     }
-    legacy_step(apply->legacy, "set-swap", false);
-    int result = sets_swap(apply->legacy->sets, name, target->name, err);
-    end_step(apply, "set-swap");
-    return result < 0 ? -1 : destroy(apply, name, err);
+    int result = backend_step_begin(&apply->kernel->options, "set-swap", err);
+    result = result < 0 ? result : sets_swap(apply->kernel->door, name, target->name, err);
+    return end_step(apply, "set-swap", result) < 0 ? -1 : destroy(apply, name, err);
 }
 
-static const struct legacy_alien *alien_of(const struct legacy_apply *apply, const char *name)
+static const struct kernel_sets_alien *alien_of(const struct kernel_sets_apply *apply, const char *name)
 {
     for (size_t i = 0; i < apply->aliens.n; i++) {
         if (strcmp(apply->aliens.v[i].header.name, name) == 0) {
@@ -294,7 +376,7 @@ static int clear_name(const struct target *target, const char *type, const char 
         return 0;
     }
     if (why.num != SETS_BUSY) {
-        return legacy_fail(err, &why);
+        return fail(err, &why);
     }
     return err_set(err, ERR_RETRY, SETS_BUSY,
                    "set %s is needed as %s of %s, but it exists as %s%s%s and a rule uses it: remove that rule, or all "
@@ -305,8 +387,8 @@ static int clear_name(const struct target *target, const char *type, const char 
 
 static int create_filled(const struct target *target, const struct set *set, struct err *err)
 {
-    struct legacy_apply *apply = target->apply;
-    const struct legacy_alien *alien = alien_of(apply, set->name);
+    struct kernel_sets_apply *apply = target->apply;
+    const struct kernel_sets_alien *alien = alien_of(apply, set->name);
     if (alien &&
         clear_name(target,
                    alien->header.type == SETS_OTHER ? "a set of another kind" : sets_type_name(alien->header.type),
@@ -331,7 +413,7 @@ static bool has_nomatch(const struct set *set)
     return false;
 }
 
-static int mark_exact(struct legacy_apply *apply, const char *name, struct err *err)
+static int mark_exact(struct kernel_sets_apply *apply, const char *name, struct err *err)
 {
     apply->exact = apply->exact ? apply->exact : map_new();
     return apply->exact && map_put_str(apply->exact, name, apply, NULL) == 0 ? 0 : err_oom(err);
@@ -341,7 +423,7 @@ static int mark_exact(struct legacy_apply *apply, const char *name, struct err *
 // longest prefix wins, so it changes at once.
 static int widen_set(const struct target *target, const struct set_delta *delta, struct err *err)
 {
-    struct legacy_apply *apply = target->apply;
+    struct kernel_sets_apply *apply = target->apply;
     struct err why = {0};
     if (has_nomatch(delta->from) || has_nomatch(delta->to)) {
         if (rebuild(target, delta->to, NULL, 0, err) < 0 || mark_exact(apply, delta->to->name, err) < 0) {
@@ -350,7 +432,7 @@ static int widen_set(const struct target *target, const struct set_delta *delta,
         apply->report.members_removed += delta->n_removed;
     } else if (change_some(target, true, delta->added, delta->n_added, &why) < 0) {
         if (why.num != SETS_HASH_FULL) {
-            return legacy_fail(err, &why);
+            return fail(err, &why);
         }
         if (rebuild(target, delta->to, delta->removed, delta->n_removed, err) < 0) {
             return -1;
@@ -360,7 +442,7 @@ static int widen_set(const struct target *target, const struct set_delta *delta,
     return 0;
 }
 
-int legacy_sets_widen(struct legacy_apply *apply, struct err *err)
+int kernel_sets_widen(struct kernel_sets_apply *apply, struct err *err)
 {
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         const struct table_diff *table = &apply->diff->tables[family];
@@ -370,7 +452,7 @@ int legacy_sets_widen(struct legacy_apply *apply, struct err *err)
                 continue;
             }
             const struct target target = {apply, family, delta->to->name, delta->to->type};
-            if (legacy_sets_open(apply->legacy, err) < 0) {
+            if (kernel_sets_open(apply->kernel, err) < 0) {
                 return -1;
             }
             bool other = delta->from && delta->from->type != delta->to->type;
@@ -386,7 +468,7 @@ int legacy_sets_widen(struct legacy_apply *apply, struct err *err)
 }
 
 // A set that cannot go does not stop the rest.
-static void destroy_stale(struct legacy_apply *apply, const char *name)
+static void destroy_stale(struct kernel_sets_apply *apply, const char *name)
 {
     struct err why = {0};
     if (destroy(apply, name, &why) == 0) {
@@ -395,7 +477,7 @@ static void destroy_stale(struct legacy_apply *apply, const char *name)
     }
     if (why.num == SETS_BUSY) {
         apply->report.writes--;  // which it was not
-        legacy_pinned(apply, "set %s", name);
+        kernel_sets_pinned(apply, "set %s", name);
         return;
     }
     if (apply->late.kind == ERR_NONE) {
@@ -404,14 +486,15 @@ static void destroy_stale(struct legacy_apply *apply, const char *name)
     }
 }
 
-int legacy_sets_narrow(struct legacy_apply *apply, struct err *err)
+int kernel_sets_narrow(struct kernel_sets_apply *apply, struct err *err)
 {
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         const struct table_diff *table = &apply->diff->tables[family];
         for (size_t i = 0; i < table->n_sets; i++) {
             const struct set_delta *delta = &table->sets[i];
             bool exact = delta->to && apply->exact && map_get_str(apply->exact, delta->to->name);
-            if (!delta->from || !delta->to || delta->from->type != delta->to->type || exact || !delta->n_removed) {
+            if (apply->kept[family] || !delta->from || !delta->to || delta->from->type != delta->to->type || exact ||
+                !delta->n_removed) {
                 continue;
             }
             const struct target target = {apply, family, delta->to->name, delta->to->type};
@@ -423,7 +506,7 @@ int legacy_sets_narrow(struct legacy_apply *apply, struct err *err)
     }
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         const struct table_diff *table = &apply->diff->tables[family];
-        for (size_t i = 0; i < table->n_sets; i++) {
+        for (size_t i = 0; i < table->n_sets && !apply->kept[family]; i++) {
             if (!table->sets[i].to) {
                 destroy_stale(apply, table->sets[i].from->name);
             }
@@ -440,12 +523,11 @@ int legacy_sets_narrow(struct legacy_apply *apply, struct err *err)
     return 0;
 }
 
-int legacy_change_members(struct backend *backend, const struct set_change *changes, size_t n, struct apply_report *ret,
-                          struct err *err)
+int kernel_sets_change(struct kernel_sets *kernel, const struct set_change *changes, size_t n, struct apply_report *ret,
+                       struct err *err)
 {
-    struct legacy *legacy = CONTAINER_OF(backend, struct legacy, backend);
-    struct legacy_apply apply = {.legacy = legacy};
-    if (legacy_sets_open(legacy, err) < 0) {
+    struct kernel_sets_apply apply = {.kernel = kernel};
+    if (kernel_sets_open(kernel, err) < 0) {
         return -1;
     }
     for (unsigned adding = 0; adding < 2; adding++) {
