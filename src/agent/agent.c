@@ -5,18 +5,23 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "agent/cni.h"
+#include "agent/cni_book.h"
+#include "agent/control.h"
 #include "agent/fault.h"
 #include "agent/host_watch.h"
 #include "agent/node_lock.h"
 #include "agent/open_source.h"
+#include "agent/revoke.h"
 #include "agent/routes.h"
 #include "agent/source_metrics.h"
+#include "agent/status.h"
 #include "agent/sync.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/version.h"
 
-enum { TICK_MS = 5000, LOCK_WAIT_MS = 50 };
+enum { TICK_MS = 5000, LOCK_WAIT_MS = 50, AGENT_SECTIONS = 4, AGENT_OPS = 8 };
 
 struct agent {
     const struct agent_config *config;
@@ -27,10 +32,17 @@ struct agent {
     struct fault fault;
     struct node_lock *lock;
     struct sync *sync;
+    bool other_clean;  // nothing of ours is left in the backend that is not used, or that was said
     struct host_watch *host;
+    struct revoke *revoke;
     struct source *source;
     struct routes *routes;
     struct loop_timer *tick;
+    struct status status;
+    struct status_section sections[AGENT_SECTIONS];
+    struct control_op ops[AGENT_OPS];
+    struct cni *cni;  // NULL: no socket
+    struct control *control;
 };
 
 void agent_log_report(enum source_level level, const char *event, const char *fields, UNUSED void *arg)
@@ -52,12 +64,18 @@ static void on_source_changed(void *arg)
 {
     struct agent *agent = arg;
     sync_changed(agent->sync);
+    if (agent->cni) {
+        cni_changed(agent->cni);
+    }
 }
 
 static void on_source_synced(bool synced, const char *why, void *arg)
 {
     struct agent *agent = arg;
     sync_source_synced(agent->sync, synced, why);
+    if (agent->cni) {
+        cni_source_synced(agent->cni, synced);
+    }
 }
 
 static void on_source_count(const char *counter, const char *label, unsigned delta, void *arg)
@@ -71,15 +89,55 @@ static void on_source_count(const char *counter, const char *label, unsigned del
 static void on_facts(const struct facts *facts, void *arg)
 {
     struct agent *agent = arg;
+    revoke_facts(agent->revoke, facts);
     sync_facts(agent->sync, facts);
+}
+
+// The daemon does not wait for a lock: the loop goes on while another program holds it, and the back-off tries again.
+static struct backend_options backend_options_of(struct agent *agent)
+{
+    struct backend_options options = fault_options(&agent->fault);
+    options.lock_wait_ms = LOCK_WAIT_MS;
+    return options;
+}
+
+// Takes what the backend that is not used holds from before out of the kernel, now that ours is in force.
+static void clean_other(struct agent *agent)
+{
+    struct err err = {0};
+    struct apply_report report = {0};
+    const struct backend_options options = backend_options_of(agent);
+    if (backend_clean_other(agent->config->backend, &options, &report, &err) < 0) {
+        // A lock that is held: with the next change of rules.
+        agent->other_clean = err.kind != ERR_RETRY;
+        log_event(LOG_LEVEL_WARN, "other-backend-kept", "error=%s", log_quote(err.msg));
+        return;
+    }
+    agent->other_clean = true;
+    if (report.writes) {
+        log_event(LOG_LEVEL_INFO, "other-backend-cleaned", "chains=%zu jumps=%zu", report.chains_deleted,
+                  report.hooks_written);
+        // The sets that only its rules used.
+        sync_forget(agent->sync);
+    }
 }
 
 static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct agent *agent = arg;
+    if (applied->structural && !agent->other_clean) {
+        clean_other(agent);
+    }
     if (applied->structural) {
         host_watch_check(agent->host);
     }
+    revoke_applied(agent->revoke, applied);
+}
+
+static void on_marked(const bool marked[FAMILY_COUNT], void *arg)
+{
+    struct agent *agent = arg;
+    host_watch_revoked(agent->host, marked);
 }
 
 static void on_step(void *arg)
@@ -124,10 +182,13 @@ static void on_asked(void *arg)
 
 static void agent_free(struct agent *agent)
 {
+    control_free(agent->control);
+    cni_free(agent->cni);
     routes_free(agent->routes);
     if (agent->source) {
         agent->source->ops->free(agent->source);
     }
+    revoke_free(agent->revoke);
     host_watch_free(agent->host);
     sync_free(agent->sync);
     loop_remove_timer(agent->tick);
@@ -167,8 +228,7 @@ static int open_sync(struct agent *agent, struct err *err)
         .node = config->node,
         .options = config->options,
         .ops = config->backend,
-        // The loop goes on while another program holds the xtables lock: a brief try, and the back-off tries again.
-        .backend_options = {.step = fault_step, .step_arg = &agent->fault, .lock_wait_ms = LOCK_WAIT_MS},
+        .backend_options = backend_options_of(agent),
         .metrics = agent->metrics,
         .health = &agent->health,
         .min_apply_interval_ms = config->min_apply_interval_ms,
@@ -199,10 +259,68 @@ static int open_inputs(struct agent *agent, struct err *err)
         .changed = on_facts,
         .arg = agent,
     };
+    const struct revoke_config revoke = {
+        .loop = agent->loop,
+        .state = agent->state,
+        .node = config->node,
+        .options = config->options,
+        .metrics = agent->metrics,
+        .period_ms = config->sync_period_ms,
+        .marked = on_marked,
+        .arg = agent,
+    };
     return open_source(config, OPEN_WATCH, agent->loop, agent->state, &owner, &agent->source, err) < 0 ||
-                   host_watch_new(&host, &agent->host, err) < 0
+                   host_watch_new(&host, &agent->host, err) < 0 || revoke_new(&revoke, &agent->revoke, err) < 0
                ? -1
                : 0;
+}
+
+static void put_revocation(struct buf *out, void *arg)
+{
+    revoke_status(arg, out);
+}
+
+static int open_cni(struct agent *agent, struct err *err)
+{
+    char folder[CNI_PATH];
+    const struct cni_config cni = {.loop = agent->loop,
+                                   .state = agent->state,
+                                   .node = agent->config->node,
+                                   .sync = agent->sync,
+                                   .host = agent->host,
+                                   .health = &agent->health,
+                                   .metrics = agent->metrics,
+                                   .folder = folder};
+    return control_make_folder(agent->config->socket, err) < 0 ||
+                   cni_book_folder(agent->config->socket, folder, err) < 0 || cni_new(&cni, &agent->cni, err) < 0
+               ? err_wrap(err, "--socket")
+               : 0;
+}
+
+// What --socket answers: an op is a row here.
+static int open_control(struct agent *agent, struct err *err)
+{
+    agent->status = (struct status){.source = agent->source->ops->name,
+                                    .backend_why = agent->config->backend_why,
+                                    .sync = agent->sync,
+                                    .health = &agent->health,
+                                    .metrics = agent->metrics,
+                                    .start_ms = num_now_ms(),
+                                    .sections = agent->sections};
+    agent->sections[0] = (struct status_section){.name = "revocation", .put = put_revocation, .arg = agent->revoke};
+    agent->ops[0] = (struct control_op){.name = "status", .ask = status_ask, .arg = &agent->status};
+    if (!agent->config->socket) {
+        return 0;
+    }
+    if (open_cni(agent, err) < 0) {
+        return -1;
+    }
+    cni_ops(agent->cni, agent->ops + 1);
+    agent->sections[1] = (struct status_section){.name = "cni", .put = cni_status, .arg = agent->cni};
+    if (control_new(agent->loop, agent->config->socket, agent->ops, &agent->control, err) < 0) {
+        return err_wrap(err, "--socket");
+    }
+    return 0;
 }
 
 static int open_all(struct agent *agent, struct err *err)
@@ -226,7 +344,8 @@ static int open_all(struct agent *agent, struct err *err)
                                          .health = &agent->health,
                                          .state = agent->state};
     if ((config->metrics_address && routes_new(&routes, &agent->routes, err) < 0) || open_sync(agent, err) < 0 ||
-        open_inputs(agent, err) < 0 || loop_add_timer(agent->loop, on_tick, agent, &agent->tick, err) < 0) {
+        open_inputs(agent, err) < 0 || open_control(agent, err) < 0 ||
+        loop_add_timer(agent->loop, on_tick, agent, &agent->tick, err) < 0) {
         return -1;
     }
     loop_arm(agent->tick, 0);

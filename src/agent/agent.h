@@ -28,11 +28,14 @@ struct agent_config {
     bool spread_start;       // many nodes may start at this moment: the API server is asked in turn
     const char *facts_file;  // --facts, only with --dry-run; NULL: read from the host
     const struct backend_ops *backend;
+    const char *backend_why;  // that one, for status
     struct policy_options options;
     uint64_t sync_period_ms;
     uint64_t min_apply_interval_ms;
     const char *metrics_address;  // NULL: no server
+    const char *socket;           // of control.h; NULL: none
     int drift_exit_code;          // of --once
+    bool json;                    // its summary
 };
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_DIFFERS = 2, EXIT_USAGE = 3, EXIT_INPUT = 4 };

@@ -24,6 +24,7 @@ int fault_init(struct fault *fault, struct err *err)
         }
     }
     fault->kill_at = (unsigned long)kill_at;
+    fault->fail_path = getenv("NETPOLD_TEST_FAIL");
     return 0;
 }
 
@@ -52,4 +53,46 @@ void fault_step(const char *what, bool after, void *arg)
     if (fault->on_step) {
         fault->on_step(fault->arg);
     }
+}
+
+// The next word of a line as a number; false when there is none.
+static bool next_number(char **at, uint64_t *ret)
+{
+    char *word = strtok_r(NULL, " \n", at);
+    return word && num_parse_u64(word, strlen(word), UINT32_MAX, ret);
+}
+
+int fault_fail(const char *what, void *arg)
+{
+    struct fault *fault = arg;
+    char text[sizeof(fault->fail_text)] = "";
+    CLEANUP(fd) int fd = open(fault->fail_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    text[len > 0 ? len : 0] = '\0';
+    if (strcmp(text, fault->fail_text) != 0) {
+        memcpy(fault->fail_text, text, sizeof(text));
+        fault->fail_asked = 0;
+    }
+    char *at = NULL;
+    const char *step = strtok_r(text, " \n", &at);
+    uint64_t num = 0;
+    uint64_t first = 0;
+    uint64_t count = 0;
+    if (!step || (strcmp(step, "*") != 0 && strcmp(step, what) != 0) || !next_number(&at, &num) ||
+        !next_number(&at, &first) || !next_number(&at, &count)) {
+        return 0;
+    }
+    fault->fail_asked++;
+    bool hit = fault->fail_asked >= first && (count == 0 || fault->fail_asked - first < count);
+    return hit ? (int)num : 0;
+}
+
+struct backend_options fault_options(struct fault *fault)
+{
+    return (struct backend_options){
+        .step = fault_step,
+        .step_arg = fault,
+        .fail = fault->fail_path ? fault_fail : NULL,
+        .fail_arg = fault,
+    };
 }

@@ -6,7 +6,7 @@
 
 static const char *const names[HEALTH_CHECK_COUNT] = {
     [HEALTH_SYNC] = "sync",     [HEALTH_APPLY] = "apply", [HEALTH_HOST] = "host",
-    [HEALTH_BRIDGE] = "bridge", [HEALTH_STATE] = "state",
+    [HEALTH_BRIDGE] = "bridge", [HEALTH_STATE] = "state", [HEALTH_JUMPS] = "jumps",
 };
 
 void health_init(struct health *health, uint64_t now_ms)
@@ -24,6 +24,15 @@ bool health_set(struct health *health, enum health_check check, bool ok, const c
     bool changed = health->checks[check].ok != ok || strcmp(health->checks[check].why, text) != 0;
     health->checks[check].ok = ok;
     memcpy(health->checks[check].why, text, sizeof(text));
+    return changed;
+}
+
+bool health_warn(struct health *health, enum health_check check, const char *warning)
+{
+    char text[sizeof(health->checks[check].warning)];
+    (void)snprintf(text, sizeof(text), "%s", warning);
+    bool changed = strcmp(health->checks[check].warning, text) != 0;
+    memcpy(health->checks[check].warning, text, sizeof(text));
     return changed;
 }
 
@@ -52,9 +61,10 @@ const char *health_check_name(enum health_check check)
     return names[check];
 }
 
-static void render_check(const char *name, bool ok, const char *why, struct buf *out)
+static void render_check(const char *name, bool ok, const char *why, const char *warning, struct buf *out)
 {
-    buf_printf(out, "[%c]%s %s%s\n", ok ? '+' : '-', name, ok ? "ok" : "failed: ", ok ? "" : why);
+    buf_printf(out, "[%c]%s %s%s%s%s\n", ok ? '+' : '-', name, ok ? "ok" : "failed: ", ok ? "" : why,
+               *warning ? "; warning: " : "", warning);
 }
 
 bool health_render(const struct health *health, bool ready_checks, bool verbose, uint64_t now_ms,
@@ -65,12 +75,12 @@ bool health_render(const struct health *health, bool ready_checks, bool verbose,
     if (!exclude("loop", arg)) {
         bool live = health_live(health, now_ms);
         all = all && live;
-        render_check("loop", live, "the event loop stands still", &list);
+        render_check("loop", live, "the event loop stands still", "", &list);
     }
     for (unsigned i = 0; ready_checks && i < HEALTH_CHECK_COUNT; i++) {
         if (!exclude(names[i], arg)) {
             all = all && health->checks[i].ok;
-            render_check(names[i], health->checks[i].ok, health->checks[i].why, &list);
+            render_check(names[i], health->checks[i].ok, health->checks[i].why, health->checks[i].warning, &list);
         }
     }
     if (verbose || !all) {

@@ -18,6 +18,7 @@ enum health_check {
     HEALTH_HOST,    // facts of the host are known
     HEALTH_BRIDGE,  // br_netfilter
     HEALTH_STATE,   // the state is one to act upon (not emptied)
+    HEALTH_JUMPS,   // no rule that may accept is kept before ours by another program
     HEALTH_CHECK_COUNT
 };
 
@@ -27,6 +28,7 @@ struct health {
     struct {
         bool ok;
         char why[512];
+        char warning[512];  // shown beside an answer of ok; "" none
     } checks[HEALTH_CHECK_COUNT];
     uint64_t tick_ms;  // CLOCK_MONOTONIC of the last tick
 };
@@ -35,6 +37,8 @@ struct health {
 void health_init(struct health *health, uint64_t now_ms);
 // why is for failures; returns whether anything changed, the reason included.
 bool health_set(struct health *health, enum health_check check, bool ok, const char *why);
+// Something to know that does not make the node unready; "" takes it back. Returns whether it changed.
+bool health_warn(struct health *health, enum health_check check, const char *warning);
 void health_tick(struct health *health, uint64_t now_ms);
 bool health_live(const struct health *health, uint64_t now_ms);
 bool health_ready(const struct health *health);

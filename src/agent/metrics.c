@@ -154,6 +154,22 @@ double metrics_get(const struct metrics *metrics, enum metric metric, const char
     return series ? series->value : 0;
 }
 
+double metrics_quantile(const struct metrics *metrics, enum metric metric, double part)
+{
+    const struct histogram *histogram = metrics->families[metric].histogram;
+    double rank = part * (double)histogram->count;
+    double below = 0;
+    for (size_t i = 0; histogram->count && i < ARRAY_SIZE(bounds); i++) {
+        double in = (double)histogram->counts[i];
+        if (in > 0 && below + in >= rank) {
+            double from = i ? bounds[i - 1] : 0;
+            return from + (bounds[i] - from) * (rank - below) / in;
+        }
+        below += in;
+    }
+    return histogram->count ? bounds[ARRAY_SIZE(bounds) - 1] : 0;
+}
+
 // "pods/relist/410" for a row with three labels, cut at the first two slashes; a value that is missing is "".
 static void count_row(struct metrics *metrics, enum metric metric, const char *label, unsigned delta)
 {

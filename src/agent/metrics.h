@@ -28,6 +28,9 @@ void metrics_set(struct metrics *metrics, enum metric metric, const char *label1
 void metrics_observe(struct metrics *metrics, enum metric metric, double seconds);
 // The value of a series (of a histogram: how many observations); 0 when there is none.
 double metrics_get(const struct metrics *metrics, enum metric metric, const char *label1, const char *label2);
+// The value (seconds) that this part (0..1) of a histogram's observations is not above, interpolated within its bucket;
+// the last bound when it is above all of them, 0 when there are none.
+double metrics_quantile(const struct metrics *metrics, enum metric metric, double part);
 // A counter as a source names it: "watch_events" is netpold_watch_events_total; label "pods/added" gives both labels of
 // a row that has two, "pods/expired/410" those of one that has three. A name without a row counts under
 // netpold_source_counts_total.

@@ -9,10 +9,13 @@
 
 #include "agent/collect.h"
 #include "agent/fault.h"
-#include "agent/host_watch.h"
+#include "agent/host_check.h"
+#include "agent/host_ports.h"
 #include "agent/node_lock.h"
+#include "agent/once_report.h"
+#include "agent/revoke.h"
+#include "base/log.h"
 #include "base/num.h"
-#include "host/facts_read.h"
 #include "policy/compile.h"
 #include "ruleset/diff.h"
 
@@ -80,12 +83,12 @@ static int prepare(struct pass *pass, struct err *err)
     if (!sync_gate(pass->state, config->node, why, sizeof(why))) {
         return err_set(err, ERR_NOT_FOUND, 0, "not synced, the kernel stays as it is: %s", why);
     }
-    if ((config->facts_file ? read_facts_file(config->facts_file, &pass->facts, err) : facts_read(&pass->facts, err)) <
-            0 ||
+    if ((config->facts_file ? read_facts_file(config->facts_file, &pass->facts, err)
+                            : host_ports_read_facts(pass->state, config->node, &pass->facts, err)) < 0 ||
         compile_ruleset(pass->state, config->node, pass->facts, &config->options, &pass->want, &pass->stats, err) < 0) {
         return -1;
     }
-    const struct backend_options options = {.step = fault_step, .step_arg = &pass->fault};
+    const struct backend_options options = fault_options(&pass->fault);
     return config->backend->probe(err) < 0 || config->backend->open(&options, &pass->backend, err) < 0 ? -1 : 0;
 }
 
@@ -97,34 +100,6 @@ static bool is_empty(const struct ruleset *ruleset)
         things += table->n_chains + table->n_sets + table->n_hooks;
     }
     return things == 0;
-}
-
-static void summarise(const struct pass *pass, const char *result, struct buf *out)
-{
-    size_t chains = 0;
-    size_t sets = 0;
-    size_t members = 0;
-    for (unsigned family = 0; family < FAMILY_COUNT; family++) {
-        const struct table *table = &pass->want->tables[family];
-        chains += table->n_chains;
-        sets += table->n_sets;
-        for (size_t i = 0; i < table->n_sets; i++) {
-            members += table->sets[i].n_members;
-        }
-    }
-    buf_printf(out, "netpold: %s: %s; %zu of %zu local pods enforced; %zu chains, %zu sets, %zu members",
-               pass->config->node, result, pass->stats.enforced_pods, pass->stats.local_pods, chains, sets, members);
-    if (pass->stats.unenforceable) {
-        buf_printf(out, "; %zu policies with unreadable parts", pass->stats.unenforceable);
-    }
-}
-
-static void say_leftovers(const struct leftovers *pinned, struct buf *out)
-{
-    if (pinned->n) {
-        buf_printf(out, "; %zu leftover%s kept, which rules of other programs use: %s", pinned->n,
-                   pinned->n == 1 ? "" : "s", pinned->names);
-    }
 }
 
 static int check_bridges(const struct pass *pass, struct err *err)
@@ -150,31 +125,39 @@ static int compare(struct pass *pass, struct ruleset_diff **ret, struct ruleset 
 }
 
 // A daemon runs: nothing is written from here.
-static int ask_daemon(struct pass *pass, struct buf *out, struct err *err)
+static int ask_daemon(struct pass *pass, struct once_report *report, struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *live = NULL;
-    CLEANUP(ruleset_diff_free) struct ruleset_diff *diff = NULL;
-    if (compare(pass, &diff, &live, err) < 0) {
-        return exit_code(err);
+    report->beside_daemon = true;
+    if (pass->config->backend->snapshot(pass->backend, &live, err) < 0 ||
+        drift_of(live, pass->want, &report->drift, err) < 0) {
+        return -1;
     }
-    if (ruleset_diff_empty(diff)) {
-        summarise(pass, "in step beside a running daemon, nothing written", out);
-        buf_putc(out, '\n');
-        return EXIT_OK;
+    if (drift_total(&report->drift) == 0) {
+        report->result = ONCE_IN_STEP;
+        return 0;
     }
-    if (node_lock_ask(err) < 0) {
-        return exit_code(err);
+    report->result = ONCE_ASKED;
+    return node_lock_ask(err);
+}
+
+// What the backend that is not used holds from before, now that ours is in force; and the sets that only that held.
+static int clean_other(struct pass *pass, struct err *err)
+{
+    const struct backend_ops *ops = pass->config->backend;
+    const struct backend_options options = {.step = fault_step, .step_arg = &pass->fault};
+    struct apply_report report = {0};
+    if (backend_clean_other(ops, &options, &report, err) < 0) {
+        return -1;
     }
-    summarise(pass, "differs, the running daemon was asked to repair it", out);
-    buf_putc(out, '\n');
-    return pass->config->drift_exit_code;
+    return report.writes ? ops->apply(pass->backend, NULL, pass->want, &report, err) : 0;
 }
 
 // Applies, and reads back that the kernel holds it.
 static int program(struct pass *pass, struct apply_report *ret, struct err *err)
 {
     const struct backend_ops *ops = pass->config->backend;
-    if (backend_apply(ops, pass->backend, NULL, pass->want, ret, err) < 0) {
+    if (backend_apply(ops, pass->backend, NULL, pass->want, ret, err) < 0 || clean_other(pass, err) < 0) {
         return -1;
     }
     struct apply_report again = {0};
@@ -188,47 +171,99 @@ static int program(struct pass *pass, struct apply_report *ret, struct err *err)
                                        again.writes);
 }
 
-static int write_pass(struct pass *pass, struct buf *out, struct err *err)
+// The next pass wants the same rules, whatever pods say of bridge ports meanwhile.
+static void keep_facts(const struct pass *pass)
+{
+    struct err err = {0};
+    if (!pass->config->facts_file && host_ports_keep_facts(pass->state, pass->facts, &err) < 0) {
+        log_event(LOG_LEVEL_WARN, "host-book-not-written", "error=%s", log_quote(err.msg));
+    }
+}
+
+// Cuts the connections that the rules just written deny, and writes the rule that does it, or takes it away.
+static int cut_flows(struct pass *pass, struct once_report *report, struct err *err)
+{
+    bool marked[FAMILY_COUNT];
+    if (!pass->config->options.revoke_mask) {
+        return 0;
+    }
+    if (revoke_once(pass->state, pass->config->node, &pass->config->options, pass->facts, marked, NULL, err) < 0) {
+        return err_wrap(err, "rules are in place, but connections that they deny may live on (--no-revoke: meant so)");
+    }
+    if (memcmp(marked, pass->facts->revoked, sizeof(marked)) == 0) {
+        return 0;
+    }
+    CLEANUP(facts_free) struct facts *facts = NULL;
+    CLEANUP(ruleset_free) struct ruleset *want = NULL;
+    struct apply_report more = {0};
+    if (facts_with(pass->facts, pass->facts->ports, pass->facts->n_ports, marked, &facts, err) < 0 ||
+        compile_ruleset(pass->state, pass->config->node, facts, &pass->config->options, &want, &pass->stats, err) < 0) {
+        return -1;
+    }
+    facts_free(pass->facts);
+    ruleset_free(pass->want);
+    pass->facts = TAKE(facts);
+    pass->want = TAKE(want);
+    report->want = pass->want;
+    return program(pass, &more, err);
+}
+
+static int write_pass(struct pass *pass, struct once_report *report, struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *before = NULL;
-    struct apply_report report = {0};
     uint64_t start = num_now_ns();
-    if (pass->config->backend->snapshot(pass->backend, &before, err) < 0 || program(pass, &report, err) < 0 ||
-        check_bridges(pass, err) < 0) {
-        return exit_code(err);
+    if (pass->config->backend->snapshot(pass->backend, &before, err) < 0 ||
+        drift_of(before, pass->want, &report->drift, err) < 0 || program(pass, &report->apply, err) < 0) {
+        return -1;
+    }
+    report->ms = (double)(num_now_ns() - start) / 1e6;
+    int rc = cut_flows(pass, report, err);
+    keep_facts(pass);
+    if (rc < 0) {
+        return -1;
     }
     bool first = is_empty(before);
-    bool wrote = report.writes > 0;
-    summarise(pass,
-              !wrote  ? "in step, nothing written"
-              : first ? "programmed for the first time"
-                      : "drift repaired",
-              out);
-    if (wrote) {
-        buf_printf(out, "; %zu set members added, %zu removed, %zu chains written, %zu deleted, %zu jumps in %.1f ms",
-                   report.members_added, report.members_removed, report.chains_created + report.chains_rewritten,
-                   report.chains_deleted, report.hooks_written, (double)(num_now_ns() - start) / 1e6);
+    report->result = report->apply.writes == 0 ? ONCE_IN_STEP : first ? ONCE_FIRST : ONCE_REPAIRED;
+    if (report->result == ONCE_REPAIRED) {
+        drift_keep_repaired(&report->drift, &report->apply);
+    } else {
+        report->drift = (struct drift){0};
     }
-    say_leftovers(&report.pinned, out);
-    buf_putc(out, '\n');
-    return wrote && !first ? pass->config->drift_exit_code : EXIT_OK;
+    return check_bridges(pass, err);
+}
+
+static int run_pass(struct pass *pass, struct once_report *report, struct err *err)
+{
+    if (prepare(pass, err) < 0) {
+        return -1;
+    }
+    report->want = pass->want;
+    report->stats = pass->stats;
+    CLEANUP(node_lock_free) struct node_lock *lock = NULL;
+    if (node_lock_take(&lock, err) == 0) {
+        return write_pass(pass, report, err);
+    }
+    if (err->kind != ERR_RETRY) {
+        return -1;
+    }
+    err_clear(err);
+    return ask_daemon(pass, report, err);
 }
 
 int once_run(const struct agent_config *config, struct buf *out, struct err *err)
 {
     PASS_CLEANUP struct pass pass = {.config = config};
-    if (prepare(&pass, err) < 0) {
-        return exit_code(err);
+    struct once_report report = {.result = ONCE_FAILED};
+    if (run_pass(&pass, &report, err) < 0) {
+        report.result = ONCE_FAILED;
+        report.exit_code = exit_code(err);
+        report.err = err;
+    } else {
+        bool differed = report.result == ONCE_REPAIRED || report.result == ONCE_ASKED;
+        report.exit_code = differed ? config->drift_exit_code : EXIT_OK;
     }
-    CLEANUP(node_lock_free) struct node_lock *lock = NULL;
-    if (node_lock_take(&lock, err) < 0) {
-        if (err->kind != ERR_RETRY) {
-            return exit_code(err);
-        }
-        err_clear(err);
-        return ask_daemon(&pass, out, err);
-    }
-    return write_pass(&pass, out, err);
+    once_report(config, &report, out);
+    return report.exit_code;
 }
 
 int once_plan(const struct agent_config *config, struct buf *out, struct err *err)
@@ -258,16 +293,21 @@ int once_cleanup(const struct agent_config *config, struct buf *out, struct err 
         return exit_code(err);
     }
     struct apply_report report = {0};
+    struct apply_report other = {0};
     if (fault_init(&pass.fault, err) < 0) {
         return exit_code(err);
     }
-    const struct backend_options options = {.step = fault_step, .step_arg = &pass.fault};
+    const struct backend_options options = fault_options(&pass.fault);
     if (config->backend->probe(err) < 0 || config->backend->open(&options, &pass.backend, err) < 0 ||
+        backend_clean_other(config->backend, &options, &other, err) < 0 ||
         config->backend->purge(pass.backend, &report, err) < 0) {
         return exit_code(err);
     }
-    buf_printf(out, "netpold: removed %zu jumps, %zu chains, %zu sets\n", report.hooks_written, report.chains_deleted,
-               report.sets_destroyed);
+    buf_printf(out, "netpold: removed %zu jumps, %zu chains, %zu sets\n", report.hooks_written + other.hooks_written,
+               report.chains_deleted + other.chains_deleted, report.sets_destroyed);
+    if (other.pinned.n && report.pinned.n == 0) {
+        report.pinned = other.pinned;
+    }
     if (report.pinned.n) {
         (void)err_set(err, ERR_RETRY, 0,
                       "rules of other programs use what is left: %s; remove those rules, then clean up again",
@@ -280,7 +320,7 @@ int once_cleanup(const struct agent_config *config, struct buf *out, struct err 
 int once_print_facts(struct buf *out, struct err *err)
 {
     CLEANUP(facts_free) struct facts *facts = NULL;
-    if (facts_read(&facts, err) < 0) {
+    if (host_ports_print_facts(&facts, err) < 0) {
         return exit_code(err);
     }
     facts_render_json(facts, out);

@@ -11,7 +11,8 @@
 // Reads the source once, applies, reads the kernel back. EXIT_OK: nothing to do, or the first programming of this node;
 // config->drift_exit_code: the kernel differed and was repaired. Beside a running daemon it writes nothing: it
 // compares, and asks the daemon to repair. Not synced: EXIT_INPUT when a state file is unreadable, else EXIT_FAILED;
-// the kernel is not touched. Rules that bridged packets go round (br_netfilter) are a failure.
+// the kernel is not touched. Rules that bridged packets go round (br_netfilter) are a failure. With config->json a
+// failure writes to out as well.
 int once_run(const struct agent_config *config, struct buf *out, struct err *err);
 // What once_run would write, as text. EXIT_OK: nothing; EXIT_DIFFERS.
 int once_plan(const struct agent_config *config, struct buf *out, struct err *err);

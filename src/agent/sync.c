@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
-enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 30000, SETTLE_MS = 250, TRIM_OBJECTS = 1000 };
+enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 30000, SETTLE_MS = 250, LOOK_MS = 2000, TRIM_OBJECTS = 1000 };
 
 static void on_apply(void *arg);
 
@@ -27,6 +27,7 @@ int sync_new(const struct sync_config *config, struct sync **ret, struct err *er
     sync->config.retry_min_ms = config->retry_min_ms ? config->retry_min_ms : RETRY_MIN_MS;
     sync->config.retry_max_ms = config->retry_max_ms ? config->retry_max_ms : RETRY_MAX_MS;
     sync->config.settle_ms = config->settle_ms ? config->settle_ms : SETTLE_MS;
+    sync->config.look_ms = config->look_ms ? config->look_ms : LOOK_MS;
     sync->start_ns = num_now_ns();
     (void)snprintf(sync->source_why, sizeof(sync->source_why), "the source has not been read yet");
     if (loop_add_timer(config->loop, on_apply, sync, &sync->apply_timer, err) < 0 ||
@@ -35,6 +36,8 @@ int sync_new(const struct sync_config *config, struct sync **ret, struct err *er
         return -1;
     }
     metrics_set(config->metrics, METRIC_SYNCED, NULL, NULL, 0);
+    metrics_set(config->metrics, METRIC_JUMPS_LEFT, NULL, NULL, 0);
+    (void)health_set(config->health, HEALTH_JUMPS, true, "");
     *ret = TAKE(sync);
     return 0;
 }
@@ -51,6 +54,8 @@ void sync_free(struct sync *sync)
     }
     engine_free(sync->engine);
     vec_free(&sync->waiters);
+    free(sync->witness_ns);
+    free(sync->witness_name);
     free(sync);
 }
 
@@ -131,6 +136,12 @@ static void tell_waiters(struct sync *sync)
     }
 }
 
+void sync_forget(struct sync *sync)
+{
+    sync->known = false;
+    loop_arm(sync->apply_timer, 0);
+}
+
 void sync_verify(struct sync *sync)
 {
     sync->verify = true;
@@ -152,6 +163,7 @@ void sync_failed(struct sync *sync, const char *stage, const struct err *why)
     (void)err_text(why, text, sizeof(text));
     char reason[1100];
     (void)snprintf(reason, sizeof(reason), "%s: %s", stage, text);
+    (void)snprintf(sync->failing, sizeof(sync->failing), "%.*s", (int)sizeof(sync->failing) - 1, reason);
     (void)health_set(sync->config.health, HEALTH_APPLY, false, reason);
     metrics_add(sync->config.metrics, METRIC_APPLY_ERRORS, stage, NULL, 1);
     log_event(LOG_LEVEL_ERROR, "apply-failed", "stage=%s kind=%s error=%s retry_ms=%llu", stage,

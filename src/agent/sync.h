@@ -23,6 +23,7 @@
 #include "host/facts.h"
 #include "model/state.h"
 #include "policy/options.h"
+#include "ruleset/findings.h"
 
 struct sync;
 
@@ -34,6 +35,9 @@ struct sync_applied {
     const struct address *touched;
     size_t n_touched;
     bool everything;
+    // Nothing but members of sets, and all of them more addresses that something is allowed for: no flow is denied that
+    // was not before.
+    bool widens;
 };
 
 struct sync_config {
@@ -50,6 +54,9 @@ struct sync_config {
     uint64_t retry_min_ms;  // 0: 100
     uint64_t retry_max_ms;  // 0: 30000
     uint64_t settle_ms;     // 0: 250
+    uint64_t look_ms;       // the first look after drift was repaired; 0: 2000
+    // The rules of others that a packet meets before ours; NULL: live_read.
+    int (*rules_ahead)(struct findings *ret, struct err *err);
     // After each apply that wrote something, and after the first one in any case; NULL: nobody asks.
     void (*applied)(const struct sync_applied *applied, void *arg);
     void *applied_arg;
@@ -66,6 +73,9 @@ void sync_source_synced(struct sync *sync, bool synced, const char *why);
 void sync_changed(struct sync *sync);
 // Facts of the host, borrowed until the next call. Nothing is written before they are known.
 void sync_facts(struct sync *sync, const struct facts *facts);
+// The kernel was changed on purpose, from elsewhere in this program: it is read back, and what differs is put right and
+// is nobody's drift.
+void sync_forget(struct sync *sync);
 // Read the kernel back now (SIGHUP), without waiting for a back-off.
 void sync_verify(struct sync *sync);
 

@@ -14,102 +14,14 @@ static int open_backend(struct sync *sync, struct err *err)
     return ops->probe(err) < 0 ? -1 : ops->open(&sync->config.backend_options, &sync->backend, err);
 }
 
-static void gauge_table(struct sync *sync, const struct ruleset *ruleset, enum family family)
+// Sets of addresses only ever allow; one of prefixes may hold exceptions.
+static bool only_widens(const struct engine_update *update)
 {
-    struct ruleset_size size;
-    const char *label = family == FAMILY_V4 ? "4" : "6";
-    struct metrics *metrics = sync->config.metrics;
-    ruleset_size(ruleset, family, &size);
-    sync->members[family] = size.members;
-    metrics_set(metrics, METRIC_SETS, label, NULL, (double)size.sets);
-    metrics_set(metrics, METRIC_SET_MEMBERS, label, NULL, (double)size.members);
-    metrics_set(metrics, METRIC_CHAINS, label, NULL, (double)size.chains);
-    metrics_set(metrics, METRIC_RULES, label, NULL, (double)size.rules);
-}
-
-// Of changes that left everything else as it was.
-static void gauge_changes(struct sync *sync, const struct engine_update *update)
-{
-    for (size_t i = 0; i < update->n_changes; i++) {
-        const struct engine_change *change = &update->changes[i];
-        sync->members[change->family] += change->n_add - change->n_remove;
+    bool widens = update->outcome == ENGINE_MEMBERS;
+    for (size_t i = 0; widens && i < update->n_changes; i++) {
+        widens = update->changes[i].n_remove == 0 && update->changes[i].type != SET_HASH_NET;
     }
-    metrics_set(sync->config.metrics, METRIC_SET_MEMBERS, "4", NULL, (double)sync->members[FAMILY_V4]);
-    metrics_set(sync->config.metrics, METRIC_SET_MEMBERS, "6", NULL, (double)sync->members[FAMILY_V6]);
-}
-
-static void count_writes(struct sync *sync, const struct apply_report *report)
-{
-    struct metrics *metrics = sync->config.metrics;
-    metrics_add(metrics, METRIC_TABLE_COMMITS, NULL, NULL, (double)report->commits);
-    metrics_add(metrics, METRIC_SET_MEMBER_CHANGES, "add", NULL, (double)report->members_added);
-    metrics_add(metrics, METRIC_SET_MEMBER_CHANGES, "remove", NULL, (double)report->members_removed);
-}
-
-// complete: the kernel's sets were read back. Else only what has just come to be in the way is known.
-static void note_leftovers(struct sync *sync, const struct leftovers *pinned, bool complete)
-{
-    if (!complete && pinned->n <= sync->pinned.n) {
-        return;
-    }
-    bool same = pinned->n == sync->pinned.n && strcmp(pinned->names, sync->pinned.names) == 0;
-    sync->pinned = *pinned;
-    metrics_set(sync->config.metrics, METRIC_LEFTOVERS, NULL, NULL, (double)pinned->n);
-    if (same) {
-        return;
-    }
-    if (pinned->n == 0) {
-        log_event(LOG_LEVEL_INFO, "leftovers-gone", "count=0");
-        return;
-    }
-    log_event(LOG_LEVEL_WARN, "leftovers-pinned", "count=%zu names=%s effect=%s", pinned->n, log_quote(pinned->names),
-              log_quote("not needed any more; rules of other programs use them, so they stay until those are gone"));
-}
-
-static void say_unenforceable(struct sync *sync, size_t before)
-{
-    if (sync->stats.unenforceable == before) {
-        return;
-    }
-    char first[600] = "";
-    size_t n;
-    const struct policy *const *policies = state_policies(sync->config.state, &n);
-    for (size_t i = 0; policies && i < n && !first[0]; i++) {
-        if (policies[i]->unenforceable) {
-            (void)snprintf(first, sizeof(first), "%s/%s", policies[i]->meta.ns, policies[i]->meta.name);
-        }
-    }
-    log_event(sync->stats.unenforceable ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "policies-unenforceable",
-              "count=%zu first=%s effect=%s", sync->stats.unenforceable, log_quote(first),
-              log_quote("they isolate, and grant nothing from the parts that cannot be read"));
-}
-
-static void set_stats(struct sync *sync, const struct compile_stats *stats)
-{
-    size_t unenforceable = sync->stats.unenforceable;
-    sync->stats = *stats;
-    struct metrics *metrics = sync->config.metrics;
-    metrics_set(metrics, METRIC_LOCAL_PODS, NULL, NULL, (double)stats->local_pods);
-    metrics_set(metrics, METRIC_ENFORCED_PODS, NULL, NULL, (double)stats->enforced_pods);
-    metrics_set(metrics, METRIC_ACTIVE_POLICIES, NULL, NULL, (double)stats->active_policies);
-    metrics_set(metrics, METRIC_UNENFORCEABLE, NULL, NULL, (double)stats->unenforceable);
-    say_unenforceable(sync, unenforceable);
-}
-
-static void log_applied(struct sync *sync, const struct apply_report *report, uint64_t start_ns)
-{
-    bool structural = !sync->applied || report->commits > 0;
-    double ms = (double)(num_now_ns() - start_ns) / SYNC_NS_PER_MS;
-    log_event(structural ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, sync->applied ? "applied" : "first-applied",
-              "sets_created=%zu sets_destroyed=%zu members_added=%zu members_removed=%zu chains_created=%zu "
-              "chains_rewritten=%zu chains_deleted=%zu jumps=%zu commits=%zu local_pods=%zu enforced_pods=%zu ms=%.3f",
-              report->sets_created, report->sets_destroyed, report->members_added, report->members_removed,
-              report->chains_created, report->chains_rewritten, report->chains_deleted, report->hooks_written,
-              report->commits, sync->stats.local_pods, sync->stats.enforced_pods, ms);
-    if (!sync->applied) {
-        log_event(LOG_LEVEL_INFO, "enforced", "since_start_ms=%llu",
-                  (unsigned long long)((num_now_ns() - sync->start_ns) / SYNC_NS_PER_MS));
-    }
+    return widens;
 }
 
 // What an update wrote is in force.
@@ -122,14 +34,19 @@ static void use_applied(struct sync *sync, const struct engine_update *update, c
         .touched = update->touched,
         .n_touched = update->n_touched,
         .everything = update->everything || !sync->applied || !sync->known,
+        .widens = only_widens(update),
     };
-    count_writes(sync, report);
-    log_applied(sync, report, start_ns);
+    sync_count_writes(sync, report);
+    sync_log_applied(sync, report, start_ns);
     metrics_observe(sync->config.metrics, METRIC_APPLY_DURATION, (double)(num_now_ns() - start_ns) / 1e9);
     if (sync->applied) {
         // The first one covers the time until everything was read, which is not a change's.
         metrics_observe(sync->config.metrics, METRIC_PROPAGATION, (double)(num_now_ns() - sync->dirty_since_ns) / 1e9);
     }
+    sync->last = (struct sync_last){.report = *report,
+                                    .end_ns = num_now_ns(),
+                                    .ms = (double)(num_now_ns() - start_ns) / SYNC_NS_PER_MS,
+                                    .outcome = update->outcome};
     sync->known = true;
     sync->applied = true;
     if (sync->config.applied) {
@@ -150,12 +67,15 @@ static int apply_members(struct sync *sync, const struct engine_update *update, 
     struct err why = {0};
     const struct set_change *changes = (const struct set_change *)(const void *)update->changes;
     if (sync->config.ops->change_members(sync->backend, changes, update->n_changes, report, &why) == 0) {
-        gauge_changes(sync, update);
+        sync_gauge_changes(sync, update);
         return 0;
     }
     // Some of it may be done.
     sync->known = false;
     if (why.kind == ERR_NOT_FOUND || why.kind == ERR_LIMIT) {
+        if (why.kind == ERR_NOT_FOUND) {
+            sync_find_lost(sync);
+        }
         log_event(LOG_LEVEL_WARN, "members-refused", "error=%s effect=%s", log_quote(why.msg),
                   log_quote("the kernel is read back and everything is compared"));
         return 1;
@@ -174,13 +94,23 @@ static int apply_rules(struct sync *sync, const struct engine_update *update, st
     }
     want = want ? want : whole;
     bool known = sync->known && update->have;
-    if (backend_apply(sync->config.ops, sync->backend, known ? update->have : NULL, want, report, err) < 0) {
+    struct arena arena = {0};
+    struct ruleset room;
+    const struct ruleset *marked = sync_marked(sync, want, &arena, &room, err);
+    int rc =
+        marked ? backend_apply(sync->config.ops, sync->backend, known ? update->have : NULL, marked, report, err) : -1;
+    arena_free(&arena);
+    if (rc < 0) {
         sync->known = false;
         return -1;
     }
-    note_leftovers(sync, &report->pinned, !known);
-    gauge_table(sync, want, FAMILY_V4);
-    gauge_table(sync, want, FAMILY_V6);
+    sync_note_leftovers(sync, &report->pinned, !known);
+    sync_gauge_table(sync, want, FAMILY_V4);
+    sync_gauge_table(sync, want, FAMILY_V6);
+    sync_settle_drift(sync, report);
+    if (known) {
+        sync_claim_surprises(sync, update->have, want, report);
+    }
     return 0;
 }
 
@@ -199,7 +129,7 @@ bool sync_apply_change(struct sync *sync)
         sync_failed(sync, "compile", &err);
         return false;
     }
-    set_stats(sync, &update.stats);
+    sync_set_stats(sync, &update.stats);
     if (sync->known && update.outcome == ENGINE_SAME && !update.everything) {
         engine_keep(sync->engine);
         return true;
@@ -210,54 +140,10 @@ bool sync_apply_change(struct sync *sync)
     }
     rc = rc == 1 ? apply_rules(sync, &update, &report, &err) : rc;
     if (rc < 0) {
-        count_writes(sync, &report);
+        sync_count_writes(sync, &report);
         sync_failed(sync, "apply", &err);
         return false;
     }
     use_applied(sync, &update, &report, start);
-    return true;
-}
-
-static void count_drift(struct sync *sync, const char *kind, size_t count)
-{
-    if (count) {
-        metrics_add(sync->config.metrics, METRIC_DRIFT_REPAIRED, kind, NULL, (double)count);
-        log_event(LOG_LEVEL_WARN, "drift-repaired", "kind=%s count=%zu", kind, count);
-    }
-}
-
-// Reads the kernel back and repairs what another program has changed.
-bool sync_verify_kernel(struct sync *sync)
-{
-    struct err err = {0};
-    struct apply_report report = {0};
-    const struct backend_ops *ops = sync->config.ops;
-    const struct ruleset *want = engine_kept(sync->engine);
-    if (!want) {
-        (void)err_oom(&err);
-        sync_failed(sync, "verify", &err);
-        return false;
-    }
-    // Behind a failed write the kernel may stand anywhere between two rulesets: not only drift.
-    int rc = sync->known ? ops->apply(sync->backend, NULL, want, &report, &err)
-                         : backend_apply(ops, sync->backend, NULL, want, &report, &err);
-    if (rc < 0) {
-        sync->known = false;
-        count_writes(sync, &report);
-        sync_failed(sync, "verify", &err);
-        return false;
-    }
-    count_writes(sync, &report);
-    note_leftovers(sync, &report.pinned, true);
-    if (!sync->known) {
-        // After a failed write: what differed may be our own doing.
-        sync->known = true;
-        return true;
-    }
-    count_drift(sync, "set", report.sets_created + report.sets_destroyed);
-    count_drift(sync, "member", report.members_added + report.members_removed);
-    count_drift(sync, "chain", report.chains_created + report.chains_rewritten + report.chains_deleted);
-    count_drift(sync, "jump", report.hooks_written);
-    log_event(LOG_LEVEL_DEBUG, "verified", "writes=%zu", report.writes);
     return true;
 }

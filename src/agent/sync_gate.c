@@ -16,16 +16,17 @@ size_t sync_object_count(const struct state *state)
     return total;
 }
 
-static bool pod_names_node(struct state *state, const char *node)
+// A pod that names the node, NULL: none.
+static const struct pod *pod_of_node(struct state *state, const char *node)
 {
     size_t n;
     const struct pod *const *pods = state_pods(state, &n);
     for (size_t i = 0; pods && i < n; i++) {
         if (strcmp(pods[i]->node, node) == 0) {
-            return true;
+            return pods[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 // The known node whose name is nearest, for people who mistyped; NULL when none is near.
@@ -47,7 +48,7 @@ bool sync_gate(struct state *state, const char *node, char *why, size_t size)
         (void)snprintf(why, size, "there is no object at all");
         return false;
     }
-    if (!state_node(state, node) && !pod_names_node(state, node)) {
+    if (!state_node(state, node) && !pod_of_node(state, node)) {
         const char *nearest = nearest_node(state, node);
         (void)snprintf(why, size, "no Node and no Pod names the node %s%s%s", node, nearest ? "; is it " : "",
                        nearest ? nearest : "");
@@ -110,9 +111,32 @@ bool sync_leave_not_synced(struct sync *sync)
     return false;
 }
 
+// Whether the state still names the node, at the cost of a look-up: asked at every change. Where there is no Node
+// object, the pod that was found last is asked first.
+static bool still_named(struct sync *sync)
+{
+    struct state *state = sync->config.state;
+    if (state_node(state, sync->config.node)) {
+        return true;
+    }
+    const struct pod *pod = sync->witness_name ? state_pod(state, sync->witness_ns, sync->witness_name) : NULL;
+    if (pod && strcmp(pod->node, sync->config.node) == 0) {
+        return true;
+    }
+    free(sync->witness_ns);
+    free(sync->witness_name);
+    pod = pod_of_node(state, sync->config.node);
+    sync->witness_ns = pod ? strdup(pod->meta.ns) : NULL;
+    sync->witness_name = sync->witness_ns ? strdup(pod->meta.name) : NULL;
+    return pod;
+}
+
 // A state that holds nothing, or nothing of this node any more, is not acted upon, nor one that is being filled again.
 bool sync_is_held(struct sync *sync)
 {
+    if (!sync->held && still_named(sync)) {
+        return false;
+    }
     char why[sizeof(sync->held_why)] = "";
     if (!sync_gate(sync->config.state, sync->config.node, why, sizeof(why))) {
         if (!sync->held || strcmp(why, sync->held_why) != 0) {

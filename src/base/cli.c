@@ -85,17 +85,19 @@ static int set_choice(const struct cli_option *option, const char *origin, const
     return bad_value(option, origin, value, want, err);
 }
 
+static bool is_flag(const struct cli_option *option)
+{
+    return option->kind == CLI_FLAG || option->kind == CLI_UNFLAG;
+}
+
 static int set_flag(const struct cli_option *option, const char *origin, const char *value, struct err *err)
 {
     static const char *const yes[] = {"1", "true", "yes", "on"};
     static const char *const no[] = {"0", "false", "no", "off"};
     for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-        if (strcmp(value, yes[i]) == 0) {
-            *(bool *)option->target = true;
-            return 0;
-        }
-        if (strcmp(value, no[i]) == 0) {
-            *(bool *)option->target = false;
+        bool is_yes = strcmp(value, yes[i]) == 0;
+        if (is_yes || strcmp(value, no[i]) == 0) {
+            *(bool *)option->target = is_yes == (option->kind == CLI_FLAG);
             return 0;
         }
     }
@@ -118,6 +120,7 @@ static int set_value(const struct cli_option *option, const char *origin, const 
 {
     switch (option->kind) {
     case CLI_FLAG:
+    case CLI_UNFLAG:
         return set_flag(option, origin, value, err);
     case CLI_STRING:
         *(const char **)option->target = value;
@@ -199,8 +202,8 @@ static int parse_long(const struct cli_option *options, struct cli_words *words,
     if (word[len] == '=') {
         return set_value(option, "--", word + len + 1, err);
     }
-    if (option->kind == CLI_FLAG) {
-        *(bool *)option->target = true;
+    if (is_flag(option)) {
+        *(bool *)option->target = option->kind == CLI_FLAG;
         return 0;
     }
     if (words->at + 1 >= words->argc) {
@@ -221,8 +224,8 @@ static int parse_short(const struct cli_option *options, struct cli_words *words
         return err_set(err, ERR_USAGE, 0, "unknown option %s; --help lists them", word);
     }
     forget_environment(option, seen + (option - options));
-    if (option->kind == CLI_FLAG && word[2] == '\0') {
-        *(bool *)option->target = true;
+    if (is_flag(option) && word[2] == '\0') {
+        *(bool *)option->target = option->kind == CLI_FLAG;
         return 0;
     }
     if (word[2] != '\0') {
@@ -311,7 +314,7 @@ void cli_help(const struct cli_option *options, struct buf *out)
             buf_printf(out, "-%c, ", options->letter);
         }
         buf_printf(out, "--%s", options->name);
-        if (options->kind != CLI_FLAG) {
+        if (!is_flag(options)) {
             buf_printf(out, " %s", options->arg ? options->arg : options->choices);
         }
         buf_putc(out, '\n');

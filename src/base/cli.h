@@ -15,6 +15,7 @@
 
 enum cli_kind {
     CLI_FLAG,      // bool *: --name sets true; NETPOLD_NAME=1|true|yes|0|false|no
+    CLI_UNFLAG,    // bool *: the same upside down, --name sets false: for a target that names the exception
     CLI_STRING,    // const char **
     CLI_LIST,      // struct cli_list *: repeats; the environment gives one
     CLI_DURATION,  // uint64_t *: milliseconds ("10ms", "1m30s")

@@ -14,6 +14,8 @@ enum {
     LIMIT_RULE_PORTS = 50000,    // port entries of one rule
     LIMIT_POD_PORTS = 4096,      // named container ports of one pod
     LIMIT_POD_ADDRESSES = 16,
+    LIMIT_UID = 127,             // of an object; Kubernetes gives 36
+    LIMIT_LEARNT_PODS = 4096,    // pods of this node whose addresses a CNI plugin told
     LIMIT_MULTIPORT = 15,        // slots of one xt_multiport match; a range takes two
     LIMIT_CHAIN_NAME = 28,       // iptables' own limit for a chain name
     LIMIT_SET_NAME = 31,         // IPSET_MAXNAMELEN - 1

@@ -27,7 +27,7 @@ static void on_step(void *arg)
 static int setup(void **state)
 {
     (void)state;
-    return unsetenv("NETPOLD_TEST_KILL_AT") || unsetenv("NETPOLD_TEST_STEP_LOG");
+    return unsetenv("NETPOLD_TEST_KILL_AT") || unsetenv("NETPOLD_TEST_STEP_LOG") || unsetenv("NETPOLD_TEST_FAIL");
 }
 
 static void test_off_by_default(void **state)
@@ -87,6 +87,52 @@ static void test_step_log(void **state)
     (void)unlink(path);
 }
 
+static void say(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+}
+
+static void test_writes_fail_as_the_file_says(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/np-fail-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    struct fault fault;
+    struct err err = {0};
+    assert_int_equal(fault_init(&fault, &err), 0);
+    assert_null(fault_options(&fault).fail);
+    assert_int_equal(setenv("NETPOLD_TEST_FAIL", path, 1), 0);
+    assert_int_equal(fault_init(&fault, &err), 0);
+    const struct backend_options options = fault_options(&fault);
+    assert_ptr_equal(options.fail_arg, &fault);
+    assert_int_equal((*options.fail)("commit", &fault), 0);
+    // The second and the third commit.
+    say(path, "commit 11 2 2\n");
+    static const int want[] = {0, 11, 11, 0, 0};
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        assert_int_equal((*options.fail)("set-add", &fault), 0);
+        assert_int_equal((*options.fail)("commit", &fault), want[i]);
+    }
+    // Changed: counted anew. Every step, without end.
+    say(path, "* 16 2 0\n");
+    assert_int_equal((*options.fail)("set-add", &fault), 0);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal((*options.fail)(i % 2 ? "commit" : "lock", &fault), 16);
+    }
+    say(path, "");
+    assert_int_equal((*options.fail)("commit", &fault), 0);
+    say(path, "commit x");
+    assert_int_equal((*options.fail)("commit", &fault), 0);
+    (void)unlink(path);
+    assert_int_equal((*options.fail)("commit", &fault), 0);
+    fault_done(&fault);
+}
+
 static void test_bad_hooks_are_refused(void **state)
 {
     (void)state;
@@ -108,6 +154,7 @@ int main(void)
         T(test_off_by_default),
         T(test_kills_at_its_step),
         T(test_step_log),
+        T(test_writes_fail_as_the_file_says),
         T(test_bad_hooks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,7 +83,7 @@ static void test_a_failure_is_repaired_by_reading_back(void **state)
     assert_true(spy.read_backs >= 2);
     assert_int_equal(spy.last.members_added, 2);
     assert_int_equal(count_log(f, "event=apply-recovered"), 1);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "member", NULL) == 0);
+    assert_int_equal(count_log(f, "drift-repaired"), 0);
     move(f, "other", 200);
     assert_int_equal(spy.member_changes, 2);
 }
@@ -100,6 +100,10 @@ static void test_a_set_that_is_gone(void **state)
     assert_int_equal(count_log(f, "event=apply-failed"), 0);
     assert_true(health_ready(&f->health));
     assert_true(spy.last.chains_created > 0);
+    // What else was removed is told with it.
+    assert_int_equal(count_log(f, "event=drift-repaired kind=set-missing"), 1);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-missing"), 1);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=member"), 0);
 }
 
 static void test_verified_against_present_members(void **state)
@@ -109,9 +113,9 @@ static void test_verified_against_present_members(void **state)
     move(f, "far", 200);
     sync_verify(f->sync);
     run(f, 50);
-    assert_int_equal(spy.read_backs, 1);
-    assert_int_equal(spy.last.writes, 0);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "member", NULL) == 0);
+    assert_int_equal(count_log(f, "event=verified writes=0"), 1);
+    assert_int_equal(spy.read_backs, 0);
+    assert_int_equal(count_log(f, "drift-repaired"), 0);
 }
 
 static int told;

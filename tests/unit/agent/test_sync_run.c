@@ -29,7 +29,7 @@ static void test_first_apply(void **state)
     assert_true(metrics_get(f->metrics, METRIC_CHAINS, "4", NULL) > 0);
     assert_true(metrics_get(f->metrics, METRIC_RULES, "4", NULL) > 0);
     assert_true(metrics_get(f->metrics, METRIC_LAST_SYNC, NULL, NULL) > 1.6e9);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) == 0);
+    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain-missing", NULL) == 0);
     assert_true(metrics_get(f->metrics, METRIC_PROPAGATION, NULL, NULL) == 0);
 }
 
@@ -106,7 +106,7 @@ static void test_failures_back_off_and_recover(void **state)
     assert_int_equal(count_log(f, "retry_ms=20"), 1);
     assert_int_equal(count_log(f, "retry_ms=80"), 1);
     assert_int_equal(count_log(f, "event=apply-recovered"), 1);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) == 0);
+    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain-missing", NULL) == 0);
 }
 
 static void test_a_change_does_not_wait_for_the_back_off(void **state)
@@ -152,26 +152,91 @@ static void test_verify_finds_nothing(void **state)
 {
     struct fixture *f = *state;
     sync_up(f);
+    int snapshots = spy.snapshots;
     sync_verify(f->sync);
     run(f, 150);
-    assert_int_equal(spy.read_backs, 2);
-    assert_int_equal(spy.last.writes, 0);
+    // Read once; there is nothing to apply.
+    assert_int_equal(spy.snapshots, snapshots + 1);
+    assert_int_equal(spy.read_backs, 1);
     assert_int_equal(count_log(f, "drift-repaired"), 0);
+    assert_int_equal(count_log(f, "event=verified"), 1);
 }
 
 static void test_verify_repairs_and_counts_drift(void **state)
 {
     struct fixture *f = *state;
     sync_up(f);
+    f->everything = 0;
     spy.drift = true;
     sync_verify(f->sync);
     run(f, 150);
     assert_int_equal(spy.read_backs, 2);
     assert_true(spy.last.writes > 0);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) > 0);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "jump", NULL) > 0);
-    assert_true(count_log(f, "event=drift-repaired kind=chain") == 1);
+    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain-missing", NULL) > 0);
+    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "jump-missing", NULL) > 0);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-missing"), 1);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=jump-missing count=1 names=\"IPv4 FORWARD\""), 1);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=member"), 0);
+    // Flows that came up without rules are judged.
+    assert_int_equal(f->everything, 1);
     assert_true(health_ready(&f->health));
+}
+
+// A change of rules compares every chain and jump: what it puts right beside its own is drift as well.
+static void test_drift_that_a_change_repairs(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    run(f, 120);
+    spy.drift = true;
+    load(f, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: more, namespace: x}\n"
+            "spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}\n");
+    sync_changed(f->sync);
+    run(f, 50);
+    assert_int_equal(spy.applies, 1);
+    assert_false(spy.drift);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-changed"), 1);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=jump-"), 1);
+    // One without drift claims none.
+    assert_int_equal(state_remove(f->state, OBJECT_POLICY, "x", "more", ""), STATE_REMOVED);
+    sync_changed(f->sync);
+    run(f, 200);
+    assert_int_equal(spy.applies, 2);
+    assert_int_equal(count_log(f, "event=drift-repaired"), 2);
+}
+
+// What this program itself has changed behind the back of sync is put right, and is nobody's drift.
+static void test_forget(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    run(f, 120);
+    spy.drift = true;
+    sync_forget(f->sync);
+    run(f, 50);
+    assert_false(spy.drift);
+    assert_int_equal(spy.read_backs, 2);
+    assert_true(spy.last.chains_created > 0);
+    assert_int_equal(count_log(f, "event=drift-repaired"), 0);
+    assert_true(health_ready(&f->health));
+}
+
+// Drift that is found while its repair fails is claimed once, when it is repaired.
+static void test_drift_whose_repair_fails(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    spy.drift = true;
+    spy.fail_next = 2;
+    sync_verify(f->sync);
+    run(f, 10);
+    assert_false(health_ready(&f->health));
+    assert_int_equal(count_log(f, "event=drift-repaired"), 0);
+    run(f, 300);
+    assert_true(health_ready(&f->health));
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-missing"), 1);
+    assert_int_equal(count_log(f, "event=apply-recovered"), 1);
+    assert_int_equal(spy.fail_next, 0);
 }
 
 // A change that waits when the kernel is verified is no drift.
@@ -181,10 +246,12 @@ static void test_verify_with_a_change_counts_no_drift(void **state)
     sync_up(f);
     put_pod(f, "b", "n1", "10.0.0.2", "b");
     sync_changed(f->sync);
+    int snapshots = spy.snapshots;
     sync_verify(f->sync);
     run(f, 150);
     assert_int_equal(spy.applies, 1);
-    assert_int_equal(spy.read_backs, 2);
+    assert_int_equal(spy.read_backs, 1);
+    assert_int_equal(spy.snapshots, snapshots + 1);
     assert_int_equal(count_log(f, "drift-repaired"), 0);
 }
 
@@ -192,14 +259,15 @@ static void test_failed_verify_is_retried(void **state)
 {
     struct fixture *f = *state;
     sync_up(f);
-    spy.fail_next = 1;
+    spy.fail_snapshots = 1;
     sync_verify(f->sync);
     run(f, 5);
     assert_false(health_ready(&f->health));
     assert_true(metrics_get(f->metrics, METRIC_APPLY_ERRORS, "verify", NULL) == 1);
+    int snapshots = spy.snapshots;
     run(f, 200);
     assert_true(health_ready(&f->health));
-    assert_int_equal(spy.read_backs, 3);
+    assert_int_equal(spy.snapshots, snapshots + 1);
 }
 
 // What a foreign rule keeps in the kernel is said once, and is no reason to be unready or to try again before its time.
@@ -229,6 +297,7 @@ static void test_leftovers_are_said(void **state)
     run(f, 50);
     assert_true(metrics_get(f->metrics, METRIC_LEFTOVERS, NULL, NULL) == 0);
     assert_int_equal(count_log(f, "event=leftovers-gone"), 1);
+    assert_int_equal(count_log(f, "drift-repaired"), 0);
     assert_true(health_ready(&f->health));
 }
 
@@ -248,7 +317,7 @@ static void test_emptied_state_keeps_the_rules(void **state)
     spy.drift = true;
     sync_verify(f->sync);
     run(f, 200);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) > 0);
+    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain-missing", NULL) > 0);
     // Objects come back, without the policy.
     load(f, namespace_x);
     put_pod(f, "a", "n1", "10.0.0.1", "a");
@@ -267,18 +336,23 @@ static void test_held_rules_are_retried_without_counting_drift(void **state)
 {
     struct fixture *f = *state;
     sync_up(f);
+    run(f, 120);
+    spy.fail_next = 1;
+    put_pod(f, "b", "n1", "10.0.0.2", "b");
+    sync_changed(f->sync);
+    run(f, 5);
+    assert_int_equal(spy.fail_next, 0);
     assert_int_equal(state_remove(f->state, OBJECT_POD, "x", "a", ""), STATE_REMOVED);
+    assert_int_equal(state_remove(f->state, OBJECT_POD, "x", "b", ""), STATE_REMOVED);
     assert_int_equal(state_remove(f->state, OBJECT_POLICY, "x", "deny", ""), STATE_REMOVED);
     assert_int_equal(state_remove(f->state, OBJECT_NAMESPACE, "", "x", ""), STATE_REMOVED);
+    spy.drift = true;
     sync_changed(f->sync);
     run(f, 200);
-    spy.fail_next = 1;
-    spy.drift = true;
-    sync_verify(f->sync);
-    run(f, 200);
     // What the failed write left behind is not another program's doing.
+    assert_false(spy.drift);
     assert_true(spy.last.writes > 0);
-    assert_true(metrics_get(f->metrics, METRIC_DRIFT_REPAIRED, "chain", NULL) == 0);
+    assert_int_equal(count_log(f, "drift-repaired"), 0);
     assert_true(f->health.checks[HEALTH_APPLY].ok);
 }
 
@@ -358,6 +432,9 @@ int main(void)
         T(test_backend_that_does_not_open_is_retried),
         T(test_verify_finds_nothing),
         T(test_verify_repairs_and_counts_drift),
+        T(test_drift_that_a_change_repairs),
+        T(test_forget),
+        T(test_drift_whose_repair_fails),
         T(test_verify_with_a_change_counts_no_drift),
         T(test_failed_verify_is_retried),
         T(test_leftovers_are_said),
