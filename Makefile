@@ -16,6 +16,8 @@ SBINDIR ?= $(PREFIX)/sbin
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+CNIDIR ?= $(PREFIX)/lib/cni
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 VERSION := $(shell cat VERSION)
 COMMIT := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
 Q := $(if $(V),,@)
@@ -40,7 +42,7 @@ $(BUILD)/layers.mk: src/layers scripts/layers.awk
 LIBS_json := -lcjson
 LIBS_yaml := -lyaml
 LIBS_http := -lcurl
-LIBS_netlink := -lmnl
+LIBS_netlink := -lmnl -pthread
 LIBS_sets :=
 LIBS_xtables := -lip4tc -lip6tc
 LIBS_web := -lmicrohttpd
@@ -50,10 +52,10 @@ objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 libs_of = $(foreach m,$(1),$(LIBS_$(m)))
 archives = $(foreach m,$(1),$(BUILD)/lib/$(m).a)
 # Link line: everything a module stands on, in a group, then the libraries behind its doors.
-link = $(CC) $(ALL_LDFLAGS) -o $@ $(1) -Wl,--start-group $(call archives,$(2)) $(3) -Wl,--end-group $(call libs_of,$(2))
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(1) -Wl,--start-group $(call archives,$(2)) $(3) -Wl,--end-group $(filter-out $(SKIP_LIBS),$(call libs_of,$(2)))
 
 PROGRAMS := $(patsubst cmd/%/,%,$(wildcard cmd/*/))
-all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build netpold and netpolctl into build/
+all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build netpold, netpolctl and netpold-cni into build/
 
 # What a build depends on beside files: the compiler and its flags, and which objects an archive holds. Each stands in a
 # stamp that is rewritten only when it changes.
@@ -79,9 +81,15 @@ $(BUILD)/lib/$(1).a: $(call objs,$(call srcs,$(1))) $(BUILD)/lib/$(1).stamp
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
 
+# The CNI plugin runs on the host, where the libraries of our image may not be: it stands on little, and is static unless
+# a sanitizer or the environment (STATIC_CNI=) says otherwise.
+STATIC_CNI ?= $(if $(SAN),,1)
+CLOSURE_netpold-cni := base model json agent
+$(BUILD)/netpold-cni: SKIP_LIBS := $(LIBS_json)
+$(BUILD)/netpold-cni: ALL_LDFLAGS = $(LDFLAGS) $(if $(STATIC_CNI),-static-pie,-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SAN_FLAGS)
 define program_rules
-$(BUILD)/$(1): $(call objs,$(sort $(wildcard cmd/$(1)/*.c))) $(call archives,$(CLOSURE_cmd))
-	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(CLOSURE_cmd))
+$(BUILD)/$(1): $(call objs,$(sort $(wildcard cmd/$(1)/*.c))) $(call archives,$(or $(CLOSURE_$(1)),$(CLOSURE_cmd)))
+	$$(call say,LD,$$@)$$(call link,$$(filter %.o,$$^),$(or $(CLOSURE_$(1)),$(CLOSURE_cmd)))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 
@@ -174,6 +182,12 @@ $(BUILD)/tests/bench/engine: $(BUILD)/obj/tests/bench/engine.o $(call archives,$
 bench-engine: deps ## what a change costs the compiler, against a compile from scratch, up to 150,000 pods
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/bench/engine
 	$(Q)$(BUILD)/tests/bench/engine
+$(BUILD)/tests/bench/revoke: $(BUILD)/obj/tests/bench/revoke.o $(SUPPORT) $(call archives,$(CLOSURE_flow))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(call link,$(filter %.o,$^),$(CLOSURE_flow),$(SUPPORT))
+bench-revoke: deps ## what cutting one pod's connections costs among 100,000 and 250,000
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/bench/revoke
+	$(Q)$(BUILD)/tests/bench/revoke || { rc=$$?; [ $$rc -eq 77 ] || exit $$rc; }
 bench-source: deps ## CPU and memory of listing and watching 150,000 pods
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/bench/list $(BUILD)/tests/tools/list_server
 	$(Q)$(BUILD)/tests/bench/list $(BUILD)/tests/tools/list_server
@@ -212,7 +226,10 @@ install: all ## install to $(DESTDIR)$(PREFIX)
 	install -Dm755 $(BUILD)/netpold $(DESTDIR)$(SBINDIR)/netpold
 	install -Dm755 $(BUILD)/netpolctl $(DESTDIR)$(BINDIR)/netpolctl
 	ln -sf netpolctl $(DESTDIR)$(BINDIR)/kubectl-netpol
+	install -Dm755 $(BUILD)/netpold-cni $(DESTDIR)$(CNIDIR)/netpold-cni
 	for page in docs/man/*.[1-8]; do install -Dm644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in netpold-once.service netpold-once.timer; do sed 's#/usr/local/sbin/#$(SBINDIR)/#' manifests/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit; done
 	install -Dm644 scripts/completion.bash $(DESTDIR)$(COMPDIR)/netpolctl
 	ln -sf netpolctl $(DESTDIR)$(COMPDIR)/netpold
 clean: ## remove build/
@@ -221,6 +238,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 force:
-.PHONY: all bench bench-engine bench-source conformance mutation e2e e2e-scale soak fault-rows fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
+.PHONY: all bench bench-engine bench-revoke bench-source conformance mutation e2e e2e-scale soak fault-rows fuzz fuzz-build tests-build test test-run check check-kernel format lint demo deps install clean
 .PHONY: help force
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -27,7 +27,10 @@ static int check_options(struct cli_option *rows)
 // Reads and answers line by line: a program may hold a pipe open and ask as it goes.
 static int answer_lines(struct state *state, FILE *in, size_t *ret_malformed, struct err *err)
 {
-    struct policy_options options = policy_options_from(&args.common.policy);
+    struct policy_options options;
+    if (policy_options_from(&args.common.policy, &options, err) < 0) {
+        return -1;
+    }
     CLEANUP(free) char *line = NULL;
     size_t size = 0;
     size_t malformed = 0;

@@ -137,9 +137,10 @@ static int explain_run(const struct verb *verb UNUSED, const struct cli_list *op
     size_t findings = 0;
     struct query query = {0};
     struct connection_verdict verdict;
-    struct policy_options options = policy_options_from(&args.common.policy);
-    if (check_words(operands, &err) < 0 || load_state(&args.common, &state, &findings, &err) < 0 ||
-        resolve(state, operands, &query, &err) < 0 || evaluate_query(state, &options, &query, &verdict, &err) < 0) {
+    struct policy_options options;
+    if (check_words(operands, &err) < 0 || policy_options_from(&args.common.policy, &options, &err) < 0 ||
+        load_state(&args.common, &state, &findings, &err) < 0 || resolve(state, operands, &query, &err) < 0 ||
+        evaluate_query(state, &options, &query, &verdict, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

@@ -9,7 +9,8 @@
 
 enum { REQUEST_TIMEOUT_MS = 60000 };
 
-static const struct verb *const verbs[] = {&verb_check, &verb_explain, &verb_render, &verb_snapshot, &verb_verify};
+static const struct verb *const verbs[] = {&verb_check,    &verb_explain, &verb_render,
+                                           &verb_snapshot, &verb_status,  &verb_verify};
 
 void complain(const struct err *err)
 {
@@ -202,7 +203,7 @@ static const struct cli_option *find_option(const struct cli_option *rows, const
 static void value_words(const struct cli_option *rows, const char *word, struct buf *out)
 {
     const struct cli_option *option = find_option(rows, word);
-    if (!option || option->kind == CLI_FLAG) {
+    if (!option || option->kind == CLI_FLAG || option->kind == CLI_UNFLAG) {
         return;
     }
     if (option->kind != CLI_CHOICE) {

@@ -13,7 +13,7 @@
 // Exit codes of every verb (DESIGN 7).
 enum { EXIT_CLEAN = 0, EXIT_OTHER = 1, EXIT_FINDINGS = 2, EXIT_USAGE = 3, EXIT_INPUT = 4 };
 
-enum { VERB_ROWS = 32 };
+enum { VERB_ROWS = 40 };
 
 // How to reach a live cluster.
 struct cluster_options {
@@ -49,6 +49,7 @@ extern const struct verb verb_render;
 extern const struct verb verb_check;
 extern const struct verb verb_explain;
 extern const struct verb verb_snapshot;
+extern const struct verb verb_status;
 extern const struct verb verb_verify;
 
 // The rows of --kubeconfig, --context and --request-timeout.

@@ -95,8 +95,9 @@ static int render_run(const struct verb *verb UNUSED, const struct cli_list *ope
     CLEANUP(facts_free) struct facts *facts = NULL;
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
     size_t findings = 0;
-    struct policy_options options = policy_options_from(&args.common.policy);
-    if (check_words(operands, &err) < 0 || (args.facts && read_facts(args.facts, &facts, &err) < 0) ||
+    struct policy_options options;
+    if (check_words(operands, &err) < 0 || policy_options_from(&args.common.policy, &options, &err) < 0 ||
+        (args.facts && read_facts(args.facts, &facts, &err) < 0) ||
         load_state(&args.common, &state, &findings, &err) < 0 || require_node(state, args.node, &err) < 0 ||
         compile_ruleset(state, args.node, facts, &options, &ruleset, NULL, &err) < 0) {
         complain(&err);

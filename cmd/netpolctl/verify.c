@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/host_ports.h"
 #include "audit/verify_report.h"
 #include "base/limits.h"
 #include "base/num.h"
 #include "dataplane/live.h"
-#include "host/facts_read.h"
 #include "netpolctl.h"
 #include "policy/compile.h"
 #include "read_file.h"
@@ -130,7 +130,7 @@ static int take_facts(struct proof *proof, struct err *err)
     }
     if (args.kernel) {
         proof->facts_from = VERIFY_FACTS_LIVE;
-        return facts_read(&proof->facts, err);
+        return host_ports_read_facts(proof->state, args.node, &proof->facts, err);
     }
     return 0;
 }
@@ -272,10 +272,10 @@ static int verify_run(const struct verb *verb UNUSED, const struct cli_list *ope
     struct proof PROOF_CLEANUP proof = {0};
     size_t findings = 0;
     bool proven = false;
-    const struct policy_options options = policy_options_from(&args.common.policy);
-    if (check_words(operands, &err) < 0 || take_facts(&proof, &err) < 0 ||
+    struct policy_options options;
+    if (check_words(operands, &err) < 0 || policy_options_from(&args.common.policy, &options, &err) < 0 ||
         load_state(&args.common, &proof.state, &findings, &err) < 0 || require_node(proof.state, args.node, &err) < 0 ||
-        take_rules(&proof, &options, &err) < 0 || check_rules(&proof, &err) < 0) {
+        take_facts(&proof, &err) < 0 || take_rules(&proof, &options, &err) < 0 || check_rules(&proof, &err) < 0) {
         complain(&err);
         return exit_of(&err);
     }

@@ -35,6 +35,24 @@ static int print(const struct buf *out)
     return 0;
 }
 
+// Once, at the start: what is written through one backend must not end up in the other because of a moment's view.
+static int choose_backend(struct options *options, struct err *err)
+{
+    bool needed = options->mode == MODE_DAEMON || options->mode == MODE_ONCE || options->mode == MODE_PLAN ||
+                  options->mode == MODE_CLEANUP;
+    if (!needed) {
+        return 0;
+    }
+    if (backend_choose(options->backend, &options->choice, err) < 0) {
+        return -1;
+    }
+    options->agent.backend = options->choice.ops;
+    options->agent.backend_why = options->choice.why;
+    log_event(LOG_LEVEL_INFO, "backend-chosen", "backend=%s why=%s", options->choice.ops->name,
+              log_quote(options->choice.why));
+    return 0;
+}
+
 static int run(const struct options *options, struct buf *out, struct err *err)
 {
     switch (options->mode) {
@@ -72,7 +90,7 @@ int main(int argc, char **argv)
     }
     log_configure(&options.log);
     BUF_CLEANUP struct buf out = {0};
-    int code = run(&options, &out, &err);
+    int code = choose_backend(&options, &err) < 0 ? EXIT_FAILED : run(&options, &out, &err);
     options_done(&options);
     if (err.kind != ERR_NONE && code != EXIT_OK) {
         complain(&err);

@@ -3,9 +3,10 @@
 
 #include <unistd.h>
 
+#include "agent/control.h"
 #include "base/num.h"
 
-enum { ROWS = 32, LEVEL_BY_MODE = 4 };
+enum { ROWS = 48, LEVEL_BY_MODE = 4 };
 
 // What the rows write.
 struct values {
@@ -24,7 +25,9 @@ struct values {
     uint64_t sync_period;
     uint64_t min_apply_interval;
     uint64_t drift_exit_code;
+    unsigned output;
     const char *metrics_address;
+    const char *socket;
     unsigned log_level;
     unsigned log_format;
     bool version;
@@ -32,7 +35,7 @@ struct values {
     struct policy_options_args policy;
 };
 
-static const char *const backends[] = {"auto", "legacy"};
+static const char *const backends[] = {"auto", "legacy", "nft"};
 
 static int add_input_rows(struct values *values, struct cli_option rows[ROWS])
 {
@@ -77,9 +80,9 @@ static int add_input_rows(struct values *values, struct cli_option rows[ROWS])
         {.name = "backend",
          .kind = CLI_CHOICE,
          .target = &values->backend,
-         .choices = "auto|legacy",
+         .choices = "auto|legacy|nft",
          .preset = "auto",
-         .help = "Which iptables of the kernel to program."},
+         .help = "Which iptables of the kernel to program; auto follows the host (kubelet's and kube-proxy's chains)."},
         {0},
     };
     return cli_append(rows, ROWS, table);
@@ -133,12 +136,25 @@ static int add_behaviour_rows(struct values *values, struct cli_option rows[ROWS
          .max = 255,
          .preset = "2",
          .help = "Exit code of --once when the kernel differed."},
+        {.name = "output",
+         .letter = 'o',
+         .kind = CLI_CHOICE,
+         .target = &values->output,
+         .choices = "text|json",
+         .preset = "text",
+         .help = "The summary of --once: lines for people, or one line of JSON."},
         {.name = "metrics-address",
          .kind = CLI_STRING,
          .target = &values->metrics_address,
          .arg = "ADDRESS:PORT",
          .preset = "127.0.0.1:9469",
          .help = "Where /metrics, /livez and /readyz are served; off: nowhere."},
+        {.name = "socket",
+         .kind = CLI_STRING,
+         .target = &values->socket,
+         .arg = "PATH",
+         .preset = CONTROL_SOCKET,
+         .help = "Unix socket, for root only, on which `netpolctl status` and the CNI plugin ask; none: no socket."},
         {.name = "log-level",
          .kind = CLI_CHOICE,
          .target = &values->log_level,
@@ -287,7 +303,13 @@ static const char *given(const char *text)
     return text && *text ? text : NULL;
 }
 
-static struct options make_options(struct values *values, enum mode mode)
+static const char *socket_of(const struct values *values)
+{
+    const char *path = given(values->socket);
+    return !path ? control_default_path() : strcmp(path, "none") == 0 ? NULL : path;
+}
+
+static struct options make_options(struct values *values, const struct policy_options *policy, enum mode mode)
 {
     bool single = mode != MODE_DAEMON;
     // A timer of the system starts a pass on all nodes at once; a person at a terminal does not.
@@ -295,6 +317,7 @@ static struct options make_options(struct values *values, enum mode mode)
     unsigned level = values->log_level;
     return (struct options){
         .mode = mode,
+        .backend = backends[values->backend],
         .agent =
             {
                 .node = values->node,
@@ -306,12 +329,13 @@ static struct options make_options(struct values *values, enum mode mode)
                 .http_version = (enum agent_http)values->http_version,
                 .spread_start = fleet,
                 .facts_file = values->facts,
-                .backend = backend_find(backends[values->backend]),
-                .options = policy_options_from(&values->policy),
+                .options = *policy,
                 .sync_period_ms = values->sync_period,
                 .min_apply_interval_ms = values->min_apply_interval,
                 .metrics_address = serves_metrics(values) ? values->metrics_address : NULL,
+                .socket = socket_of(values),
                 .drift_exit_code = (int)values->drift_exit_code,
+                .json = values->output == 1,
             },
         .log =
             {
@@ -339,6 +363,7 @@ int options_parse(int argc, char *const *argv, struct options *ret, struct err *
     struct values values = defaults();
     struct cli_option rows[ROWS];
     struct cli_list words = {0};
+    struct policy_options policy;
     enum mode mode = MODE_HELP;
     if (make_rows(&values, rows) < 0) {
         return err_set(err, ERR_BUG, 0, "the table of options is full");
@@ -347,9 +372,12 @@ int options_parse(int argc, char *const *argv, struct options *ret, struct err *
     if (rc == 0 && words.n) {
         rc = err_set(err, ERR_USAGE, 0, "\"%s\": there are only options here; --help lists them", words.v[0]);
     }
-    rc = rc < 0 || pick_mode(&values, &mode, err) < 0 || check(&values, mode, err) < 0 ? -1 : 0;
+    rc = rc < 0 || pick_mode(&values, &mode, err) < 0 || check(&values, mode, err) < 0 ||
+                 policy_options_from(&values.policy, &policy, err) < 0
+             ? -1
+             : 0;
     if (rc == 0) {
-        *ret = make_options(&values, mode);
+        *ret = make_options(&values, &policy, mode);
         values.state = (struct cli_list){0};
     }
     cli_lists_free(rows, &words);

@@ -11,6 +11,8 @@ enum mode { MODE_DAEMON, MODE_ONCE, MODE_PLAN, MODE_CLEANUP, MODE_PRINT_FACTS, M
 
 struct options {
     enum mode mode;
+    const char *backend;           // "auto", "legacy", "nft"
+    struct backend_choice choice;  // made of it at the start
     struct agent_config agent;
     struct log_config log;
 };
