@@ -26,7 +26,7 @@ offers() {
 }
 
 offers "verify" _netpolctl netpolctl v
-offers "--help --version check explain render snapshot verify" _netpolctl netpolctl ''
+offers "--help --version check explain render snapshot status verify" _netpolctl netpolctl ''
 offers "--max-counterexamples" _netpolctl netpolctl verify --max
 offers "json restore" _netpolctl netpolctl render -o ''
 offers "json" _netpolctl netpolctl verify -o j
@@ -39,9 +39,9 @@ offers "$dir/state.yaml" _netpolctl netpolctl verify --rules "$dir/"
 offers "$dir/state.yaml" _netpolctl netpolctl verify -f "$dir/"
 offers "" _netpolctl netpolctl verify --node ''
 offers "$dir/state.yaml" _netpolctl netpolctl check -q "$dir/"
-offers "--port" _netpolctl netpolctl explain --rules --po
+offers "--port" _netpolctl netpolctl explain --rules --por
 offers "--metrics-address" _netpold netpold --met
-offers "auto legacy" _netpold netpold --backend ''
+offers "auto legacy nft" _netpold netpold --backend ''
 offers "debug error info warn" _netpold netpold --log-level = ''
 offers "$dir/state.yaml" _netpold netpold --state "$dir/"
 offers "1.1 2 auto" _netpold netpold --http-version ''

@@ -22,7 +22,7 @@ check_equal "snapshot, purge and an empty ruleset make no table" "" "$(tables)"
 # ---- cases ---------------------------------------------------------------------------------------------------------
 SEED=$SEED "$CONTRACT" >"$WORK/cases" 2>&1
 case $? in
-0) pass "$(sed -n 's/^\[  PASSED  \] //p' "$WORK/cases") of the contract" ;;
+0) pass "$(sed -n 's/^\[  PASSED  \] //p' "$WORK/cases" | paste -sd ' ') of the contract" ;;
 77) skip_all "$(tail -1 "$WORK/cases")" ;;
 *)
     fail "cases of the contract"

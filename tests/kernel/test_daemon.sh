@@ -75,10 +75,25 @@ check_equal "dry run after drift: exit 2" 2 "$RC"
 run_once --once
 check_equal "drift: exit 2" 2 "$RC"
 check_contains "and says so" "drift repaired" "$OUT"
+check_contains "what it was, by kind and name" "jump-missing    1: IPv4 FORWARD" "$OUT"
+check_contains "each kind" "chain-changed   1: IPv4 NETPOL-P-" "$OUT"
 check_equal "repaired" "$programmed" "$(kernel_text n1)"
 spoil
 run_once --once --drift-exit-code 0
 check_equal "--drift-exit-code 0" 0 "$RC"
+json() { python3 -c 'import json, sys; d = json.loads(sys.argv[1]); print(eval(sys.argv[2]))' "$OUT" "$1" 2>&1; }
+run_once --once -o json
+check_equal "JSON, in step" "in-step 0 None {}" "$(json '" ".join(map(str, (d["result"], d["exit_code"], d["error"], d["drift"])))')"
+spoil
+run_once --once --output json
+check_equal "JSON, drift" "repaired 2 ['chain-changed', 'jump-missing']" \
+    "$(json '" ".join(map(str, (d["result"], d["exit_code"], sorted(d["drift"]))))')"
+check_equal "JSON, names" "1 IPv4 FORWARD" "$(json '" ".join(map(str, d["drift"]["jump-missing"].values()))')"
+mv "$STATE" "$STATE.away"
+run_once --once -o json
+mv "$STATE.away" "$STATE"
+check_equal "JSON, failed: exit 4" 4 "$RC"
+check_equal "and the reason" "failed 4 True" "$(json '" ".join(map(str, (d["result"], d["exit_code"], "not synced" in d["error"])))')"
 on_node n1 "$NETPOLD" --print-facts >"$WORK/facts.json"
 check_equal "--print-facts: exit 0" 0 $?
 run_once --dry-run --facts "$WORK/facts.json"
@@ -129,8 +144,8 @@ check_equal "--once beside a daemon, drift: exit 2" 2 "$RC"
 check_contains "it asks the daemon" "was asked to repair" "$OUT"
 check "which repairs" wait_in_sync n1
 check_equal "exactly" "$programmed" "$(kernel_text n1)"
-check "and counts" eventually 2 metric_is 'netpold_drift_repaired_total{kind="jump"}' 1
-check_contains "and logs" "event=drift-repaired kind=chain" "$(cat "$WORK/netpold.n1.log")"
+check "and counts" eventually 2 metric_is 'netpold_drift_repaired_total{kind="jump-missing"}' 1
+check_contains "and logs" "event=drift-repaired kind=chain-changed" "$(cat "$WORK/netpold.n1.log")"
 
 echo "-- changes"
 policies "$ALLOW"

@@ -69,6 +69,8 @@ spec:
   - to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}, {ipBlock: {cidr: "::/0", except: ["fd00::/8"]}}]
 E2
 recipes=("$KERNEL_DIR/recipes"/*.yaml)
+# Which port of the bridge a pod sits behind shows once it has spoken: before that the guards stand for the whole bridge.
+all_pairs "$WORK/warm"
 round=0
 for group in "${recipes[*]:2:1} ${recipes[*]:8:1} ${recipes[*]:10:1}" "${recipes[*]:11:3}" "${recipes[*]}" "$WORK/names.yaml"; do
     round=$((round + 1))

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The contract of a kernel backend, run inside a network namespace of its own (tests/kernel/test_backend_contract.sh):
-//   backend_contract                 the cases, by cmocka; exit 77 when the kernel lacks something
-//   backend_contract probe           what the kernel lacks
+//   backend_contract [-b BACKEND]    the cases, by cmocka; exit 77 when the kernel lacks something
+//   backend_contract … probe         what the kernel lacks
 //   backend_contract apply FILE | apply-known FILE | snapshot | purge     for the shell part; prints the report.
 //                    apply-known believes that the kernel's sets are empty, as who has removed them does
+//   backend_contract … clean-other   takes our rules out of the backends other than this one
+//   backend_contract … choose        what auto would take, and why
 //   backend_contract random SEED     text of a random ruleset
 //   backend_contract speed N         times of filling, repeating and reading a set of N members
 #include <setjmp.h>
@@ -31,54 +33,56 @@
 
 enum { SKIP = 77 };
 
+static const struct backend_ops *ops = &backend_legacy;
+
 // ---- cases ---------------------------------------------------------------------------------------------------------
 
-static void legacy_first(void **state)
+static void case_first(void **state)
 {
     (void)state;
-    contract_first(&backend_legacy);
+    contract_first(ops);
 }
 
-static void legacy_random(void **state)
+static void case_random(void **state)
 {
     (void)state;
-    contract_random(&backend_legacy);
+    contract_random(ops);
 }
 
-static void legacy_members(void **state)
+static void case_members(void **state)
 {
     (void)state;
-    contract_members(&backend_legacy);
+    contract_members(ops);
 }
 
-static void legacy_changes(void **state)
+static void case_changes(void **state)
 {
     (void)state;
-    contract_changes(&backend_legacy);
+    contract_changes(ops);
 }
 
-static void legacy_growth(void **state)
+static void case_growth(void **state)
 {
     (void)state;
-    contract_growth(&backend_legacy);
+    contract_growth(ops);
 }
 
-static void legacy_retype(void **state)
+static void case_retype(void **state)
 {
     (void)state;
-    contract_retype(&backend_legacy);
+    contract_retype(ops);
 }
 
 // Ends the process at every step of a change in turn: the next apply finds its way, and no half-made set stays.
-static void legacy_killed(void **state)
+static void case_killed(void **state)
 {
     (void)state;
-    struct rng rng = {rng_seed("legacy_killed")};
+    struct rng rng = {rng_seed("case_killed")};
     for (size_t round = 0; round < 5; round++) {
         CLEANUP(ruleset_free) struct ruleset *old = random_ruleset(&rng);
         CLEANUP(ruleset_free) struct ruleset *new = contract_change(&rng, old);
         struct contract contract = {0};
-        contract_open(&contract, &backend_legacy);
+        contract_open(&contract, ops);
         bool died = true;
         for (size_t at = 1; died; at++) {
             (void)contract_apply(&contract, NULL, old);
@@ -86,7 +90,7 @@ static void legacy_killed(void **state)
             assert_true(child >= 0);
             if (child == 0) {
                 contract.fail_at = contract.before + contract.after + at;
-                _exit(backend_legacy.apply(contract.backend, NULL, new, NULL, NULL) < 0);
+                _exit(ops->apply(contract.backend, NULL, new, NULL, NULL) < 0);
             }
             int status = 0;
             assert_int_equal(waitpid(child, &status, 0), child);
@@ -97,7 +101,7 @@ static void legacy_killed(void **state)
             contract_expect(&contract, new);
         }
         struct err err = {0};
-        assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+        assert_int_equal(ops->purge(contract.backend, NULL, &err), 0);
         contract_close(&contract);
     }
 }
@@ -114,17 +118,17 @@ static void legacy_lock(void **state)
     struct apply_report report = {0};
     struct err err = {0};
     CLEANUP(ruleset_free) struct ruleset *want = contract_big(2, NULL);
-    assert_int_equal(backend_legacy.open(&options, &backend, &err), 0);
+    assert_int_equal(ops->open(&options, &backend, &err), 0);
     uint64_t begun = num_now_ms();
-    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), -1);
+    assert_int_equal(ops->apply(backend, NULL, want, &report, &err), -1);
     uint64_t took = num_now_ms() - begun;
     assert_int_equal(err.kind, ERR_RETRY);
     assert_non_null(strstr(err.msg, path));
     assert_true(took >= 200 && took < 2000);
     assert_int_equal(flock(fd, LOCK_UN), 0);
-    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), 0);
-    assert_int_equal(backend_legacy.purge(backend, &report, &err), 0);
-    backend_legacy.close(backend);
+    assert_int_equal(ops->apply(backend, NULL, want, &report, &err), 0);
+    assert_int_equal(ops->purge(backend, &report, &err), 0);
+    ops->close(backend);
     (void)close(fd);
     (void)unlink(path);
 }
@@ -172,8 +176,8 @@ static void legacy_intruder(void **state)
     struct apply_report report = {0};
     struct err err = {0};
     CLEANUP(ruleset_free) struct ruleset *want = contract_big(2, NULL);
-    assert_int_equal(backend_legacy.open(&options, &backend, &err), 0);
-    if (backend_legacy.apply(backend, NULL, want, &report, &err) < 0) {
+    assert_int_equal(ops->open(&options, &backend, &err), 0);
+    if (ops->apply(backend, NULL, want, &report, &err) < 0) {
         fail_msg("%s", err.msg);
     }
     assert_int_equal(intruder.commits, 3);
@@ -182,11 +186,11 @@ static void legacy_intruder(void **state)
 
     intruder = (struct intruder){.left = 100};
     want->tables[FAMILY_V4].n_chains = 0;
-    assert_int_equal(backend_legacy.apply(backend, NULL, want, &report, &err), -1);
+    assert_int_equal(ops->apply(backend, NULL, want, &report, &err), -1);
     assert_int_equal(err.num, EAGAIN);
     assert_int_equal(err.kind, ERR_RETRY);
     intruder = (struct intruder){0};
-    assert_int_equal(backend_legacy.purge(backend, &report, &err), 0);
+    assert_int_equal(ops->purge(backend, &report, &err), 0);
 
     struct xtables *table = NULL;
     size_t foreign = 0;
@@ -198,11 +202,11 @@ static void legacy_intruder(void **state)
     }
     assert_int_equal(xtables_commit(table, &err), 0);
     xtables_close(table);
-    backend_legacy.close(backend);
+    ops->close(backend);
 }
 
 // Wrong knowledge of the sets is an error that asks to read them, not damage.
-static void legacy_stale_have(void **state)
+static void case_stale_have(void **state)
 {
     (void)state;
     struct contract contract = {0};
@@ -211,23 +215,23 @@ static void legacy_stale_have(void **state)
     CLEANUP(ruleset_free) struct ruleset *three = contract_big(3, NULL);
     CLEANUP(ruleset_free) struct ruleset *five = contract_big(5, NULL);
     const struct ruleset nothing = {0};
-    contract_open(&contract, &backend_legacy);
-    assert_int_equal(backend_legacy.apply(contract.backend, three, five, &report, &err), -1);
+    contract_open(&contract, ops);
+    assert_int_equal(ops->apply(contract.backend, three, five, &report, &err), -1);
     assert_int_equal(err.kind, ERR_NOT_FOUND);
     contract.before = contract.after;
     (void)contract_apply(&contract, NULL, three);
-    assert_int_equal(backend_legacy.apply(contract.backend, &nothing, five, &report, &err), -1);
+    assert_int_equal(ops->apply(contract.backend, &nothing, five, &report, &err), -1);
     assert_int_equal(err.kind, ERR_RETRY);
     assert_int_equal(err.num, EEXIST);
     contract.before = contract.after;
     (void)contract_apply(&contract, NULL, five);
     contract_expect(&contract, five);
-    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+    assert_int_equal(ops->purge(contract.backend, NULL, &err), 0);
     contract_close(&contract);
 }
 
 // Sets of our names that are none of ours: another family or options. Unused they go; used they are named.
-static void legacy_alien_sets(void **state)
+static void case_alien_sets(void **state)
 {
     (void)state;
     struct contract contract = {0};
@@ -235,14 +239,14 @@ static void legacy_alien_sets(void **state)
     struct err err = {0};
     struct apply_report report = {0};
     CLEANUP(ruleset_free) struct ruleset *want = contract_big(3, NULL);
-    contract_open(&contract, &backend_legacy);
+    contract_open(&contract, ops);
     assert_int_equal(sets_open(&sets, &err), 0);
     assert_int_equal(sets_create(sets, "NP4-BIG", SETS_HASH_IP, SETS_V6, 64, 100, &err), 0);
     assert_int_equal(sets_create(sets, "NP4-OTHER", SETS_HASH_NET, SETS_V6, 64, 100, &err), 0);
     report = contract_apply(&contract, NULL, want);
     assert_int_equal(report.sets_destroyed, 2);
     contract_expect(&contract, want);
-    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+    assert_int_equal(ops->purge(contract.backend, NULL, &err), 0);
 
     uint16_t index = 0;
     struct xtables *table = NULL;
@@ -254,7 +258,7 @@ static void legacy_alien_sets(void **state)
     assert_int_equal(xtables_append(table, "INPUT", &rule, &err), 0);
     assert_int_equal(xtables_commit(table, &err), 0);
     xtables_close(table);
-    assert_int_equal(backend_legacy.apply(contract.backend, NULL, want, &report, &err), -1);
+    assert_int_equal(ops->apply(contract.backend, NULL, want, &report, &err), -1);
     assert_int_equal(err.kind, ERR_RETRY);
     assert_non_null(strstr(err.msg, "NP4-BIG"));
     assert_non_null(strstr(err.msg, "remove that rule"));
@@ -265,13 +269,13 @@ static void legacy_alien_sets(void **state)
     contract.before = contract.after;
     (void)contract_apply(&contract, NULL, want);
     contract_expect(&contract, want);
-    assert_int_equal(backend_legacy.purge(contract.backend, NULL, &err), 0);
+    assert_int_equal(ops->purge(contract.backend, NULL, &err), 0);
     sets_close(sets);
     contract_close(&contract);
 }
 
 // What the kernel refuses of a member names the member.
-static void legacy_refused_member(void **state)
+static void case_refused_member(void **state)
 {
     (void)state;
     struct sets *sets = NULL;
@@ -294,17 +298,30 @@ static void legacy_refused_member(void **state)
     sets_close(sets);
 }
 
+// Fails every write in turn with each error that a kernel has for it: never silently, never for good.
+static void case_faults(void **state)
+{
+    (void)state;
+    contract_faults(ops);
+}
+
+static void case_full(void **state)
+{
+    (void)state;
+    contract_full(ops);
+}
+
 static int run_cases(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(legacy_first),      cmocka_unit_test(legacy_random),
-        cmocka_unit_test(legacy_members),    cmocka_unit_test(legacy_changes),
-        cmocka_unit_test(legacy_growth),     cmocka_unit_test(legacy_retype),
-        cmocka_unit_test(legacy_killed),     cmocka_unit_test(legacy_lock),
-        cmocka_unit_test(legacy_intruder),   cmocka_unit_test(legacy_stale_have),
-        cmocka_unit_test(legacy_alien_sets), cmocka_unit_test(legacy_refused_member),
+        cmocka_unit_test(case_first),      cmocka_unit_test(case_random),     cmocka_unit_test(case_members),
+        cmocka_unit_test(case_changes),    cmocka_unit_test(case_full),       cmocka_unit_test(case_growth),
+        cmocka_unit_test(case_retype),     cmocka_unit_test(case_killed),     cmocka_unit_test(case_faults),
+        cmocka_unit_test(case_stale_have), cmocka_unit_test(case_alien_sets), cmocka_unit_test(case_refused_member),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest legacy[] = {cmocka_unit_test(legacy_lock), cmocka_unit_test(legacy_intruder)};
+    int failed = cmocka_run_group_tests_name("cases", tests, NULL, NULL);
+    return ops == &backend_legacy ? failed + cmocka_run_group_tests_name("legacy", legacy, NULL, NULL) : failed;
 }
 
 // ---- verbs of the shell part ---------------------------------------------------------------------------------------
@@ -431,13 +448,39 @@ static int run_speed(struct backend *backend, const char *number)
     return run_purge(backend);
 }
 
+static int run_clean_other(void)
+{
+    struct apply_report report = {0};
+    struct err err = {0};
+    return backend_clean_other(ops, NULL, &report, &err) < 0 ? complain(&err) : print_report(&report);
+}
+
+static int run_choose(void)
+{
+    struct backend_choice choice;
+    struct err err = {0};
+    if (backend_choose("auto", &choice, &err) < 0) {
+        return complain(&err);
+    }
+    (void)printf("%s: %s\n", choice.ops->name, choice.why);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
     struct backend *backend = NULL;
-    if (backend_legacy.probe(&err) < 0) {
+    if (argc > 2 && strcmp(argv[1], "-b") == 0) {
+        ops = backend_find(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
+    if (!ops) {
+        return 3;
+    }
+    if (ops->probe(&err) < 0) {
         (void)complain(&err);
-        (void)fprintf(stderr, "SKIPPED: the kernel cannot run the legacy backend: %s\n", err.msg);
+        (void)fprintf(stderr, "SKIPPED: the kernel cannot run the %s backend: %s\n", ops->name, err.msg);
         return SKIP;
     }
     if (argc < 2) {
@@ -446,7 +489,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "probe") == 0) {
         return 0;
     }
-    if (backend_legacy.open(NULL, &backend, &err) < 0) {
+    if (ops->open(NULL, &backend, &err) < 0) {
         return complain(&err);
     }
     int result = 3;
@@ -458,11 +501,15 @@ int main(int argc, char **argv)
         result = run_snapshot(backend);
     } else if (argc == 2 && strcmp(argv[1], "purge") == 0) {
         result = run_purge(backend);
+    } else if (argc == 2 && strcmp(argv[1], "clean-other") == 0) {
+        result = run_clean_other();
+    } else if (argc == 2 && strcmp(argv[1], "choose") == 0) {
+        result = run_choose();
     } else if (argc == 3 && strcmp(argv[1], "random") == 0) {
         result = run_random(argv[2]);
     } else if (argc == 3 && strcmp(argv[1], "speed") == 0) {
         result = run_speed(backend, argv[2]);
     }
-    backend_legacy.close(backend);
+    ops->close(backend);
     return result;
 }

@@ -102,7 +102,7 @@ static const struct {
 
 // ---- one state -----------------------------------------------------------------------------------------------------
 
-static struct policy_options random_options(struct rng *rng)
+static struct policy_options sample_options(struct rng *rng)
 {
     return (struct policy_options){
         .denied = rng_chance(rng, 25) ? DENIED_REJECT : DENIED_DROP,
@@ -119,6 +119,10 @@ static size_t draw(struct sampler *sampler, struct random_cluster *cluster, cons
     for (size_t i = 0; n < sampler->options->packets && i < DRAWS * sampler->options->packets; i++) {
         struct packet packet;
         random_packet_wide(cluster, node, facts, &packet);
+        // The lab has no bridge and marks no flow.
+        memset(packet.physdev_in, 0, sizeof(packet.physdev_in));
+        memset(packet.physdev_out, 0, sizeof(packet.physdev_out));
+        packet.connmark = 0;
         packet.source_is_node = ksample_lab_is_own(sampler->lab, &packet.source);
         enum ksample_reason reason =
             ksample_fit(&packet, n, &sampler->options->interfaces, &sampler->taken, &sampler->samples[n]);
@@ -229,7 +233,7 @@ static int prove(struct sampler *sampler, uint64_t seed)
     RANDOM_CLUSTER_CLEANUP struct random_cluster cluster = {0};
     random_cluster_make(&cluster, seed);
     CLEANUP(state_free) struct state *state = random_cluster_state(&cluster);
-    struct ksample_case what = {.state = state, .options = random_options(&cluster.rng)};
+    struct ksample_case what = {.state = state, .options = sample_options(&cluster.rng)};
     what.node = choose_node(&cluster.rng, state, &what.options);
     CLEANUP(facts_free) struct facts *facts = rng_chance(&cluster.rng, 50) ? random_facts(&cluster.rng) : NULL;
     what.facts = facts;

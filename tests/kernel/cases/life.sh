@@ -195,12 +195,25 @@ if [[ $tracked == *"dst=${POD_IP4[x/ar]}"* ]]; then
 else
     skip "case 65: /proc/net/nf_conntrack does not tell what is tracked"
 fi
+flow_number() { # family key
+    sed "s/.*$2=\([0-9]*\).*/\1/" "$WORK/flow.$1"
+}
+flow_is_silent() { # family
+    (($(flow_number "$1" gap_ms) >= 1000))
+}
+for family in 4 6; do
+    check "case 65: an established flow is cut, IPv$family" eventually 3 flow_is_silent $family
+done
 np x p "{podSelector: {}, ingress: [{}]}" | policies -
 check "case 65: and open again" eventually 5 reaches y/a x/ar tcp/80 6
+flow_goes_on() { # family answered-before
+    (($(flow_number "$1" answered) > $2 + 10))
+}
 for family in 4 6; do
+    check "case 65: and goes on, IPv$family" eventually 10 flow_goes_on $family "$(flow_number $family answered)"
     kill "$(cat "$WORK/flow.$family.pid")"
     eventually 2 grep -q broken "$WORK/flow.$family"
-    check "case 65: an established flow lives on, IPv$family" grep -q 'broken=0' "$WORK/flow.$family"
+    check "case 65: the same connection, IPv$family" grep -q 'broken=0' "$WORK/flow.$family"
 done
 
 { ingress x p "{}" "$FROM_B"; ingress y gone "{}" "[]"; } | policies -

@@ -202,8 +202,9 @@ ip -n y-a link set eth0 mtu 1280
 related() { # tool: packets that the rule for errors of living flows let pass
     on_node n1 "$1" -w -vxnL NETPOL-FORWARD | awk '/RELATED/ { n += $1 } END { print n + 0 }'
 }
-for row in "x/a 4 iptables-legacy" "x/ar 4 iptables-legacy" "x/ar 6 ip6tables-legacy"; do
+for row in "x/a 4 iptables" "x/ar 4 iptables" "x/ar 6 ip6tables"; do
     read -r from family tool <<<"$row"
+    tool+=-${NETPOLD_BACKEND:-legacy}
     to=${POD_IP4[y/a]}
     [[ $family == 4 ]] || to=${POD_IP6[y/a]}
     before=$(related "$tool")

@@ -68,7 +68,7 @@ node() { # name
     NODE_IP6[$name]=fd00:50::$index
     ip netns add "$name"
     machine_start "$name" ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 bridge/bridge-nf-call-iptables=1 \
-        bridge/bridge-nf-call-ip6tables=1
+        bridge/bridge-nf-call-ip6tables=1 bridge/bridge-nf-filter-vlan-tagged=1
     plug "$name" "${NODE_IP4[$name]}" "${NODE_IP6[$name]}"
     # An address of its own: else the bridge takes the lowest of its ports', and changes it as pods come and go.
     ip -n "$name" -batch - <<BATCH || die "cannot make the bridge of $name"

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Ways round a policy by forging who sends: another pod's address (routed and bridged pods, to pods and to the node), and
+# tunnel packets to another node, whose inner source the policy there allows. Each gets through without the guard, fails
+# with it, and the honest traffic beside it passes.
+# shellcheck disable=SC2034 # the harness uses what is set here
+source "$(dirname "$0")/lib.sh"
+source "$KERNEL_DIR/lib/facts.sh"
+FAMILIES=46
+sandbox "$@"
+FORGE=$ROOT_DIR/tests/tools/forge.py
+command -v python3 >/dev/null || skip_all "python3 is not installed"
+
+fabric
+node n1
+node n2
+outside
+routes
+namespace x team=x
+pod x/jail n1 bridged app=jail
+pod x/jailr n1 routed app=jail
+pod x/friend n1 bridged app=friend
+pod x/vault n1 bridged app=vault
+pod x/free n1 bridged app=free
+pod x/far n2 bridged app=vault
+state_write
+
+# An overlay as flannel makes one, beside the routes: 10.250.0.N is node N.
+overlay() { # node other
+    local index=${NODE_INDEX[$1]} other=${NODE_INDEX[$2]}
+    ip -n "$1" -batch - <<BATCH || die "cannot make the tunnel of $1"
+link add vxlan1 address 02:00:00:00:01:0$index type vxlan id 1 dstport 8472 local ${NODE_IP4[$1]} nolearning
+addr add 10.250.0.$index/24 dev vxlan1
+link set vxlan1 up
+neigh add 10.250.0.$other lladdr 02:00:00:00:01:0$other dev vxlan1 nud permanent
+BATCH
+    bridge -n "$1" fdb append 02:00:00:00:01:0"$other" dev vxlan1 dst "${NODE_IP4[$2]}" || die "no fdb on $1"
+}
+overlay n1 n2
+overlay n2 n1
+
+policies - <<'E2'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: x, name: jail}
+spec:
+  podSelector: {matchLabels: {app: jail}}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {matchLabels: {app: free}}}], ports: [{protocol: UDP, port: 80}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: x, name: vault}
+spec:
+  podSelector: {matchLabels: {app: vault}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}]}]
+E2
+
+address() { # pod family
+    [[ $2 == 4 ]] && echo "${POD_IP4[$1]}" || echo "${POD_IP6[$1]}"
+}
+forge() { # pod family source-pod target-pod tag
+    in_pod "$1" "$NETPROBE" send --proto udp --from "$(address "$3" "$2")" --to "$(address "$4" "$2")" --port 80 \
+        --sport-step 1 --count 3 --tag "$5" --iface eth0 >/dev/null
+}
+# Datagrams from the pod with a source that nobody has, at a socket of its node.
+reach_node() { # pod source tag
+    local to=${NODE_IP4[n1]}
+    ip netns exec n1 python3 "$FORGE" count 7777 1.5 "$3" >"$WORK/count" &
+    local counter=$!
+    sleep 0.4
+    in_pod "$1" "$NETPROBE" send --proto udp --from "$2" --to "$to" --port 7777 --sport-step 1 --count 3 --tag "$3" \
+        --iface eth0 >/dev/null
+    wait "$counter"
+    cat "$WORK/count"
+}
+forgeries() { # yes|no what
+    local family from
+    local tags=()
+    for family in 4 6; do
+        for from in jail jailr; do tags+=("$from-as-friend-$family"); done
+    done
+    sniff_start x-vault "${tags[@]}"
+    for family in 4 6; do
+        for from in jail jailr; do
+            check "$2: $from sends as a friend, IPv$family" forge "x/$from" $family x/friend x/vault "$from-as-friend-$family"
+        done
+    done
+    sleep 0.4
+    local want=3
+    [[ $1 == yes ]] || want=0
+    # Answers to what arrives carry the tag as well, so only whether there is any counts.
+    check_equal "$2: does it arrive" "$(printf "%s $1\n" "${tags[@]}")" \
+        "$(awk '{ print $1, $2 ? "yes" : "no" }' "$WORK/sniff.x-vault")"
+    sniff_stop x-vault
+    check_equal "$2: to the node from nobody's address, bridged" $want "$(reach_node x/jail 10.244.1.99 nobody-bridged)"
+    check_equal "$2: to the node from nobody's address, routed" $want "$(reach_node x/jailr 10.245.1.99 nobody-routed)"
+}
+honest() { # what
+    check "$1: the friend reaches the vault" reaches x/friend x/vault udp/80
+    check "$1: the friend reaches the vault, IPv6" reaches x/friend x/vault tcp/80 6
+    check "$1: the jail reaches what it may" reaches x/jail x/free udp/80
+    check "$1: the routed jail reaches what it may, IPv6" reaches x/jailr x/free udp/80 6
+    check "$1: the jail reaches nothing else" blocked x/jail x/free tcp/80
+    check "$1: who is not isolated reaches all" reaches x/free out tcp/80
+}
+
+echo "-- forged sources"
+forgeries yes "no rules"
+check "rules without the guard" program n1 --source-guard=off
+honest "guard off"
+forgeries yes "guard off"
+check "rules with the guard" program n1
+check "physdev rules are in the kernel" grep -q 'physdev-in' <(kernel_text n1)
+forgeries no "guard"
+honest "guard"
+sniff_start x-vault free-as-friend
+check "a pod that is not isolated sends as a friend" forge x/free 4 x/friend x/vault free-as-friend
+check "and passes for it, as long as not all are guarded" eventually 2 arrived x-vault free-as-friend 3
+check "rules that guard all" program n1 --source-guard=all
+sniff_start x-vault free-as-friend
+check "a pod that is not isolated sends as a friend" forge x/free 4 x/friend x/vault free-as-friend
+sleep 0.4
+check_equal "it does not arrive" 0 "$(sniffed x-vault free-as-friend)"
+honest "all guarded"
+
+echo "-- forged tunnel packets"
+tunnel() { # pod tag
+    in_pod "$1" python3 "$FORGE" vxlan "${NODE_IP4[n2]}" 8472 1 02:00:00:00:01:02 "${POD_IP4[x/friend]}" \
+        "${POD_IP4[x/far]}" 80 "$2"
+}
+arrives_by_tunnel() { # pod tag: yes or no
+    sniff_start x-far "$2"
+    tunnel "$1" "$2" || return 1
+    sleep 0.4
+    if arrived x-far "$2"; then echo yes; else echo no; fi
+}
+unload n1
+check "rules of the other node" program n2
+check_equal "no rules: a pod without a policy passes for a friend on the other node" yes "$(arrives_by_tunnel x/free tunnel-open)"
+check "rules that let tunnels pass" program n1 --no-drop-encap
+check_equal "guard off: so it does" yes "$(arrives_by_tunnel x/free tunnel-allowed)"
+check "rules" program n1
+check_equal "guard: it does not arrive" no "$(arrives_by_tunnel x/free tunnel-free)"
+check_equal "guard: nor what an isolated pod sends" no "$(arrives_by_tunnel x/jail tunnel-jail)"
+sniff_start n2 raw-4 raw-41 raw-47
+for number in 4 41 47; do
+    check "protocol $number is sent to the other node" in_pod x/free python3 "$FORGE" proto $number "${NODE_IP4[n2]}" raw-$number
+done
+sleep 0.4
+check_equal "none of it leaves" "$(printf 'raw-%s 0\n' 4 41 47)" "$(cat "$WORK/sniff.n2")"
+sniff_start out raw-47
+check "the same to who is no node is sent" in_pod x/free python3 "$FORGE" proto 47 192.168.50.100 raw-47
+check "and arrives" eventually 2 arrived out raw-47
+check_equal "the nodes' own tunnel works" ok \
+    "$(ip netns exec n1 "$NETPROBE" connect --proto tcp --to 10.250.0.2 --port 80)"
+honest "tunnels"
+finish
