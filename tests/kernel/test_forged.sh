@@ -69,7 +69,8 @@ reach_node() { # pod source tag
     local to=${NODE_IP4[n1]}
     ip netns exec n1 python3 "$FORGE" count 7777 1.5 "$3" >"$WORK/count" &
     local counter=$!
-    sleep 0.4
+    # 1E61: port 7777.
+    eventually 10 ip netns exec n1 grep -q ':1E61 ' /proc/net/udp
     in_pod "$1" "$NETPROBE" send --proto udp --from "$2" --to "$to" --port 7777 --sport-step 1 --count 3 --tag "$3" \
         --iface eth0 >/dev/null
     wait "$counter"

@@ -8,6 +8,7 @@
 # Loss is told by gaps in the numbers, less what the receiver itself did not read (SO_RXQ_OVFL); a run without changes comes
 # first, so that what the machine loses anyway is known. Each change is seen to be in force before the next.
 # shellcheck disable=SC2034,SC2154 # the harness uses what is set here, and sets what is used
+# alone: it sends at a rate
 UDP_PORTS=53
 source "$(dirname "$0")/lib.sh"
 CHANGES=${CHANGES:-200} RATE=${RATE:-20000}
