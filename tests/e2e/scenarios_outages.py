@@ -142,6 +142,9 @@ def _forgotten(c: Cluster) -> None:
     _block(c, "-D")
     took = c.expect("cut off for long, history is gone", allow=[("z/a", "x/a"), ("x/a", "z/a"), ("z/fresh", "x/a")],
                     deny=[("y/a", "x/a"), ("x/a", "y/c")], seconds=60)
+    # A watch that was taken up may be told a moment later that its history is gone.
+    c.until("cut off for long: everything is read anew", lambda: all(
+        c.requests(cut, [node]).initial(kind, served=True) for node in NODES for kind in KINDS), seconds=60)
     c.watching("cut off for long", cut, seconds=60)
     seen = c.budget("one list of each kind", mark, 1, failed=4)
     _flip(c, "y", "and by watch again", 10)
