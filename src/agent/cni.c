@@ -69,17 +69,18 @@ static void wait_refuse(struct cni_wait *wait, const char *code, const char *why
 
 // ---- what is waited for --------------------------------------------------------------------------------------------
 
-bool cni_is_static(const struct cni *cni, const char *name)
+bool cni_is_static(const char *node, const char *name)
 {
     size_t n_name = strlen(name);
-    size_t n_node = strlen(cni->config.node);
+    size_t n_node = strlen(node);
     const char *end = n_name > n_node + 1 ? name + n_name - n_node : NULL;
-    return end && end[-1] == '-' && strcmp(end, cni->config.node) == 0;
+    return end && end[-1] == '-' && strcmp(end, node) == 0;
 }
 
 bool cni_is_pod(const struct cni *cni, const struct cni_attachment *attachment, const struct pod *pod)
 {
-    return !*attachment->uid || strcmp(attachment->uid, pod->meta.uid) == 0 || cni_is_static(cni, attachment->name);
+    return !*attachment->uid || strcmp(attachment->uid, pod->meta.uid) == 0 ||
+           cni_is_static(cni->config.node, attachment->name);
 }
 
 // The pod's object, when it is here; else why says what is missing.

@@ -46,6 +46,10 @@ NODISCARD int cni_new(const struct cni_config *config, struct cni **ret, struct 
 void cni_free(struct cni *cni);
 CLEANUP_DEFINE(struct cni, cni_free);
 
+// For a pass without a daemon: the state learns what the daemon at that socket keeps on the disk, now or before it
+// ended. Nothing is changed there.
+NODISCARD int cni_learn_kept(struct state *state, const char *node, const char *socket_path, struct err *err);
+
 // CNI_OPS rows for control_new.
 void cni_ops(struct cni *cni, struct control_op *rows);
 // The source has changed the state; the source has read everything (once true, always true).

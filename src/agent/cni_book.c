@@ -94,7 +94,7 @@ static int keep(struct cni_book *book, const char *name, const struct cni_attach
     return 0;
 }
 
-static int read_all(struct cni_book *book, struct err *err)
+static int read_all(struct cni_book *book, bool tidy, struct err *err)
 {
     int fd = openat(book->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
@@ -111,7 +111,7 @@ static int read_all(struct cni_book *book, struct err *err)
         size_t len = strlen(entry->d_name);
         if (entry->d_name[0] == '.') {
             // "." and "..", and what a process that was killed had not finished.
-            if (strncmp(entry->d_name, ".new", 4) == 0) {
+            if (tidy && strncmp(entry->d_name, ".new", 4) == 0) {
                 (void)unlinkat(book->fd, entry->d_name, 0);
             }
         } else if (len < 5 || strcmp(entry->d_name + len - 5, ".json") != 0) {
@@ -129,7 +129,7 @@ static int read_all(struct cni_book *book, struct err *err)
     return rc;
 }
 
-int cni_book_open(const char *folder, struct cni_book **ret, struct err *err)
+static int open_folder(const char *folder, bool own, struct cni_book **ret, struct err *err)
 {
     CLEANUP(cni_book_free) struct cni_book *book = calloc(1, sizeof(*book));
     if (!book) {
@@ -141,10 +141,14 @@ int cni_book_open(const char *folder, struct cni_book **ret, struct err *err)
     if (!book->map) {
         return err_oom(err);
     }
-    if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
+    if (own && mkdir(folder, 0700) < 0 && errno != EEXIST) {
         return err_errno(err, "cannot create the folder %s", folder);
     }
     book->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (book->fd < 0 && errno == ENOENT && !own) {
+        *ret = TAKE(book);
+        return 0;
+    }
     struct stat st;
     if (book->fd < 0 || fstat(book->fd, &st) < 0) {
         return err_errno(err, "cannot open the folder %s", folder);
@@ -152,11 +156,21 @@ int cni_book_open(const char *folder, struct cni_book **ret, struct err *err)
     if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH))) {
         return err_set(err, ERR_DENIED, 0, "the folder %s can be written by others than root", folder);
     }
-    if (read_all(book, err) < 0) {
+    if (read_all(book, own, err) < 0) {
         return -1;
     }
     *ret = TAKE(book);
     return 0;
+}
+
+int cni_book_open(const char *folder, struct cni_book **ret, struct err *err)
+{
+    return open_folder(folder, true, ret, err);
+}
+
+int cni_book_read(const char *folder, struct cni_book **ret, struct err *err)
+{
+    return open_folder(folder, false, ret, err);
 }
 
 void cni_book_free(struct cni_book *book)

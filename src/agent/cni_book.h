@@ -38,6 +38,8 @@ bool cni_book_file(const char *id, const char *ifname, char *ret, size_t size);
 
 // Reads the folder, and makes it when it is missing. What cannot be read is logged and left.
 NODISCARD int cni_book_open(const char *folder, struct cni_book **ret, struct err *err);
+// The same to look at only: nothing is made or removed, and what is missing holds nothing.
+NODISCARD int cni_book_read(const char *folder, struct cni_book **ret, struct err *err);
 void cni_book_free(struct cni_book *book);
 CLEANUP_DEFINE(struct cni_book, cni_book_free);
 

@@ -36,8 +36,8 @@ struct cni {
     size_t refused;
 };
 
-// Whether a pod of that name may be a static one, whose object has another uid.
-bool cni_is_static(const struct cni *cni, const char *name);
+// Whether a pod of that name may be a static one of that node, whose object has another uid.
+bool cni_is_static(const char *node, const char *name);
 // Whether an attachment is of this pod object, which has its namespace and name.
 bool cni_is_pod(const struct cni *cni, const struct cni_attachment *attachment, const struct pod *pod);
 

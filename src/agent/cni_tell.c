@@ -16,16 +16,16 @@ static bool is_named(const struct cni_attachment *attachment, const char *ns, co
     return strcmp(attachment->ns, ns) == 0 && strcmp(attachment->name, name) == 0;
 }
 
-static void gather(const struct cni *cni, const char *ns, const char *name, struct pod_addresses *ret)
+static void gather(const struct cni_book *book, const char *ns, const char *name, struct pod_addresses *ret)
 {
     *ret = (struct pod_addresses){0};
-    for (struct map_entry *e = cni_book_first(cni->book); e; e = map_next(e)) {
+    for (struct map_entry *e = cni_book_first(book); e; e = map_next(e)) {
         const struct cni_attachment *attachment = map_entry_value(e);
         if (is_named(attachment, ns, name) && (!ret->newest || attachment->added_ms >= ret->newest->added_ms)) {
             ret->newest = attachment;
         }
     }
-    for (struct map_entry *e = ret->newest ? cni_book_first(cni->book) : NULL; e; e = map_next(e)) {
+    for (struct map_entry *e = ret->newest ? cni_book_first(book) : NULL; e; e = map_next(e)) {
         const struct cni_attachment *attachment = map_entry_value(e);
         if (!is_named(attachment, ns, name) || strcmp(attachment->uid, ret->newest->uid) != 0) {
             continue;
@@ -42,24 +42,43 @@ static void gather(const struct cni *cni, const char *ns, const char *name, stru
     }
 }
 
-// Brings the state in step with what the book has of that name.
-static int learn(struct cni *cni, const char *ns, const char *name, struct err *err)
+// Brings the state in step with what the book has of that name. As state_learn.
+static int learn_one(struct state *state, const struct cni_book *book, const char *node, const char *ns,
+                     const char *name, struct err *err)
 {
     struct pod_addresses got;
-    gather(cni, ns, name, &got);
-    int rc;
+    gather(book, ns, name, &got);
     if (!got.newest) {
-        rc = state_forget(cni->config.state, ns, name, "", err);
-    } else {
-        const struct learnt learnt = {.ns = ns,
-                                      .name = name,
-                                      .uid = cni_is_static(cni, name) ? "" : got.newest->uid,
-                                      .addresses = got.all,
-                                      .n_addresses = got.n};
-        rc = state_learn(cni->config.state, &learnt, err);
+        return state_forget(state, ns, name, "", err);
     }
+    const struct learnt learnt = {.ns = ns,
+                                  .name = name,
+                                  .uid = cni_is_static(node, name) ? "" : got.newest->uid,
+                                  .addresses = got.all,
+                                  .n_addresses = got.n};
+    return state_learn(state, &learnt, err);
+}
+
+static int learn(struct cni *cni, const char *ns, const char *name, struct err *err)
+{
+    int rc = learn_one(cni->config.state, cni->book, cni->config.node, ns, name, err);
     if (rc == STATE_UPDATED) {
         sync_changed(cni->config.sync);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+int cni_learn_kept(struct state *state, const char *node, const char *socket_path, struct err *err)
+{
+    char folder[CNI_PATH];
+    CLEANUP(cni_book_free) struct cni_book *book = NULL;
+    if (cni_book_folder(socket_path, folder, err) < 0 || cni_book_read(folder, &book, err) < 0) {
+        return -1;
+    }
+    int rc = 0;
+    for (struct map_entry *e = cni_book_first(book); rc >= 0 && e; e = map_next(e)) {
+        const struct cni_attachment *attachment = map_entry_value(e);
+        rc = learn_one(state, book, node, attachment->ns, attachment->name, err);
     }
     return rc < 0 ? -1 : 0;
 }

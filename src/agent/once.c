@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/cni.h"
 #include "agent/collect.h"
 #include "agent/fault.h"
 #include "agent/host_check.h"
@@ -77,6 +78,10 @@ static int prepare(struct pass *pass, struct err *err)
     agent_ignore_sigpipe();
     pass->fault.log_fd = -1;
     if (fault_init(&pass->fault, err) < 0 || collect_state(config, &pass->state, err) < 0) {
+        return -1;
+    }
+    // What the CNI plugin told a daemon that is away for the moment: without it their pods would be opened.
+    if (config->socket && cni_learn_kept(pass->state, config->node, config->socket, err) < 0) {
         return -1;
     }
     char why[512];
