@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # netpold-cni by its protocol, and a pod's packets around it: nothing of a pod is open before the plugin has answered, nothing
 # is denied after it that is allowed, over restarts of the daemon, and with nobody to ask.
-# shellcheck disable=SC2034 # the harness uses what is set here
+# shellcheck disable=SC2034,SC2154 # the harness uses what is set here
 source "$(dirname "$0")/lib.sh"
 # shellcheck source=lib/cni.sh
 source "$KERNEL_DIR/lib/cni.sh"

@@ -4,6 +4,7 @@
 
 CNI_PLUGIN=$BUILD/netpold-cni
 CNI_REAL=/usr/lib/cni
+[[ -d $CNI_REAL ]] || CNI_REAL=/usr/libexec/cni
 CNI_RC=0 CNI_OUT='' CNI_ERR=''
 
 # The network configuration on standard input; what it says is in CNI_OUT and CNI_ERR. TIMEOUT and EXTRA (members, with a

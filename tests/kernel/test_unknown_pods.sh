@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# --unknown-pods=drop: an address of the node's pod range that no pod is known to have is closed in both directions, until its
+# pod is known; the range from --pod-cidr or from the Node. The node's own addresses in the range are the node's.
+# shellcheck disable=SC2034,SC2154 # the harness uses what is set here
+source "$(dirname "$0")/lib.sh"
+sandbox "$@"
+
+fabric
+node n1
+node n2
+outside
+routes
+namespace x team=x
+pod x/web n1 bridged app=web
+pod x/late n1 bridged app=late
+pod x/later n1 routed app=late
+pod x/far n2 bridged app=far
+POD_HIDDEN[x/late]=1 POD_HIDDEN[x/later]=1
+state_write
+# No policy is about them: what closes is that they are not known.
+everyone=(x/web x/far)
+closed() { # what pod
+    local from
+    for from in "${everyone[@]}" out; do
+        check "$1: $from cannot reach it" blocked "$from" "$2" tcp/80
+        check "$1: it cannot reach $from" blocked "$2" "$from" tcp/80
+        check "$1: IPv6: $from cannot reach it" blocked "$from" "$2" tcp/80 6
+        check "$1: IPv6: it cannot reach $from" blocked "$2" "$from" tcp/80 6
+    done
+    check "$1: it cannot reach its node" blocked "$2" n1 tcp/80
+}
+opened() { # what pod
+    local from
+    for from in "${everyone[@]}" out; do
+        check "$1: $from reaches it" reaches "$from" "$2" tcp/80
+        check "$1: it reaches $from" reaches "$2" "$from" tcp/80
+        check "$1: IPv6: $from reaches it" reaches "$from" "$2" tcp/80 6
+    done
+    check "$1: it reaches its node" reaches "$2" n1 tcp/80
+}
+
+echo "-- the control: without the option"
+netpold_start n1
+wait_ready n1 || die "netpold is not ready"
+opened "allow" x/late
+netpold_stop n1
+
+echo "-- the range of the Node"
+netpold_start n1 --unknown-pods=drop
+wait_ready n1 || die "netpold is not ready"
+# The Node of the harness has the IPv4 range of bridged pods alone.
+check "in the range: closed" blocked x/web x/late tcp/80
+check "in the range: closed outbound" blocked x/late out udp/80
+check "out of the range: open" reaches x/web x/later tcp/80
+check "IPv6, no range of it: open" reaches x/web x/late tcp/80 6
+check "a known pod is not touched" reaches x/far x/web tcp/80
+check "nor one of another node" reaches x/web x/far tcp/80
+netpold_stop n1
+
+echo "-- the range of the option"
+netpold_start n1 --unknown-pods=drop --pod-cidr=10.244.1.0/24,10.245.1.0/24,fd00:10:244:1::/64,fd00:10:245:1::/64
+wait_ready n1 || die "netpold is not ready"
+closed "bridged" x/late
+closed "routed" x/later
+check "the node's address in the range: pods reach it" bash -c \
+    "ip netns exec ${POD_NETNS[x/web]} timeout 2 bash -c 'exec 3<>/dev/tcp/10.244.1.1/80'"
+check "the node reaches what nobody knows" reaches n1 x/late tcp/80
+check "verify proves it" test proven = "$(on_node n1 "$NETPOLCTL" verify -f "$STATE" --node n1 --kernel --unknown-pods=drop \
+    --pod-cidr=10.244.1.0/24,10.245.1.0/24,fd00:10:244:1::/64,fd00:10:245:1::/64 -o json |
+    sed -n 's/.*"verdict":"\([a-z-]*\)".*/\1/p')"
+unset 'POD_HIDDEN[x/late]' 'POD_HIDDEN[x/later]'
+state_write
+check "known" eventually 5 reaches x/web x/late tcp/80
+opened "known" x/late
+opened "known" x/later
+POD_HIDDEN[x/late]=1
+state_write
+check "gone again: closed again" eventually 5 blocked x/web x/late tcp/80
+finish
