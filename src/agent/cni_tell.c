@@ -123,15 +123,6 @@ static void gauge(struct cni *cni)
     metrics_set(cni->config.metrics, METRIC_CNI_ATTACHMENTS, NULL, NULL, (double)cni_book_count(cni->book));
 }
 
-int cni_tell(struct cni *cni, const struct cni_attachment *attachment, struct err *err)
-{
-    if (cni_book_add(cni->book, attachment, err) < 0) {
-        return -1;
-    }
-    gauge(cni);
-    return learn(cni, attachment->ns, attachment->name, err) < 0 || tell_ports(cni, err) < 0 ? -1 : 0;
-}
-
 static void remove_one(struct cni *cni, const struct cni_attachment *attachment)
 {
     const struct cni_attachment gone = *attachment;
@@ -141,6 +132,38 @@ static void remove_one(struct cni *cni, const struct cni_attachment *attachment)
     if (learn(cni, gone.ns, gone.name, &err) < 0 || tell_ports(cni, &err) < 0) {
         log_event(LOG_LEVEL_ERROR, "cni-forget-failed", "pod=%s/%s error=%s", gone.ns, gone.name, log_quote(err.msg));
     }
+}
+
+// An address is given out once: who had one of these before and is still in the book is gone, and nobody said so.
+static void drop_superseded(struct cni *cni, const struct cni_attachment *attachment)
+{
+    struct map_entry *next;
+    for (struct map_entry *e = cni_book_first(cni->book); e; e = next) {
+        const struct cni_attachment *old = map_entry_value(e);
+        bool shares = false;
+        next = map_next(e);
+        for (size_t i = 0; i < old->n_addresses; i++) {
+            for (size_t j = 0; j < attachment->n_addresses; j++) {
+                shares = shares || address_equal(&old->addresses[i], &attachment->addresses[j]);
+            }
+        }
+        bool same = strcmp(old->id, attachment->id) == 0 && strcmp(old->ifname, attachment->ifname) == 0;
+        if (shares && !same) {
+            log_event(LOG_LEVEL_WARN, "cni-superseded", "pod=%s/%s id=%.12s by=%s/%s", old->ns, old->name, old->id,
+                      attachment->ns, attachment->name);
+            remove_one(cni, old);
+        }
+    }
+}
+
+int cni_tell(struct cni *cni, const struct cni_attachment *attachment, struct err *err)
+{
+    drop_superseded(cni, attachment);
+    if (cni_book_add(cni->book, attachment, err) < 0) {
+        return -1;
+    }
+    gauge(cni);
+    return learn(cni, attachment->ns, attachment->name, err) < 0 || tell_ports(cni, err) < 0 ? -1 : 0;
 }
 
 void cni_untell(struct cni *cni, const char *id, const char *ifname)

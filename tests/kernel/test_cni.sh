@@ -99,7 +99,7 @@ check "ready" wait_ready n1
 check "STATUS" cni STATUS "" < <(cni_config 1.1.0)
 cni ADD sandbox-1 x/new uid-1 < <(cni_config 1.0.0 "$(result_new 1.0.0)")
 refused "no object in time" 11 "the object of pod x/new has not been seen"
-check "what was refused is not kept" test ! -e "$WORK/run.n1/cni/sandbox-1-eth0.json"
+check "what was refused is not kept" test ! -e "$WORK/run.n1/cni/sandbox-1@eth0.json"
 TIMEOUT=20s
 cni_config 1.0.0 "$(result_new 1.0.0)" >"$WORK/add.json"
 (cni ADD sandbox-1 x/new uid-1 <"$WORK/add.json"; echo "$CNI_RC" >"$WORK/add.rc"; echo "$CNI_OUT" >"$WORK/add.out") &
@@ -177,7 +177,7 @@ check "the status says the same" eventually 5 in_sync n1
 judged "by status" x/new
 check "DEL" cni DEL sandbox-3 x/new uid-1 < <(cni_config 1.0.0)
 check "DEL again" cni DEL sandbox-3 x/new uid-1 < <(cni_config 1.0.0)
-check "nothing of it is kept" test ! -e "$WORK/run.n1/cni/sandbox-3-eth0.json"
+check "nothing of it is kept" test ! -e "$WORK/run.n1/cni/sandbox-3@eth0.json"
 judged "the status still says it" x/new
 check "the other" cni ADD sandbox-4 x/newr uid-r < <(cni_config 1.0.0 "$(result_newr 1.0.0)")
 # The address goes to another pod: the plugin's word, and the status of a pod that is gone.
@@ -185,6 +185,14 @@ check "DEL of a pod whose object stays" cni DEL sandbox-4 x/newr uid-r < <(cni_c
 check "it has no address any more" eventually 5 reaches x/job x/newr tcp/80
 check "STATUS" cni STATUS "" < <(cni_config 1.1.0)
 check_contains "netpolctl status counts them" '"cni"' "$(on_node n1 "$NETPOLCTL" status --socket "$WORK/run.n1/netpold.sock" -o json)"
+
+echo "-- an address that went on without a DEL"
+{ object new uid-1; object newr uid-r; } | state_put new.yaml
+check "the one that had it" cni ADD sandbox-5 x/newr uid-r < <(cni_config 1.0.0 "$(cni_result 1.0.0 "${POD_VETH[x/new]}" "${POD_IP4[x/new]}/24")")
+check "the one that has it now" cni ADD sandbox-6 x/new uid-1 < <(cni_config 1.0.0 "$(result_new 1.0.0)")
+check "the older word is gone" test ! -e "$WORK/run.n1/cni/sandbox-5@eth0.json"
+check "and said so" grep -q "event=cni-superseded pod=x/newr" "$WORK/netpold.n1.log"
+judged "the address of the newer" x/new
 
 echo "-- who may ask"
 check_equal "the socket is root's" "600 0" "$(stat -c '%a %u' "$WORK/run.n1/netpold.sock")"
