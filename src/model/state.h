@@ -60,7 +60,7 @@ struct state_observer {
     void (*after)(enum object_kind kind, const void *old, const void *new, void *arg);
     void *arg;
 };
-// One observer; NULL: none.
+// One observer, borrowed; NULL: none.
 void state_observe(struct state *state, const struct state_observer *observer);
 
 // Addresses that a CNI plugin gave to a pod before its status says so (DESIGN 5). Until the pod's status says something
