@@ -4,6 +4,7 @@
 #include "agent/sync_private.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "dataplane/ordered.h"
 
 static int open_backend(struct sync *sync, struct err *err)
 {
@@ -55,6 +56,16 @@ static void use_applied(struct sync *sync, const struct engine_update *update, c
     engine_keep(sync->engine);
 }
 
+// A host that lacks one family's tables has the other one enforced (backend_ops.apply): connections of that one are cut
+// there as everywhere.
+static void tell_partial(struct sync *sync, const struct err *err)
+{
+    const struct sync_applied applied = {.first = !sync->applied, .everything = true, .partial = true};
+    if (err->kind == ERR_UNSUPPORTED && sync->config.applied) {
+        sync->config.applied(&applied, sync->config.applied_arg);
+    }
+}
+
 _Static_assert(sizeof(struct set_change) == sizeof(struct engine_change) &&
                    offsetof(struct set_change, n_remove) == offsetof(struct engine_change, n_remove) &&
                    offsetof(struct set_change, add) == offsetof(struct engine_change, add),
@@ -66,7 +77,7 @@ static int apply_members(struct sync *sync, const struct engine_update *update, 
 {
     struct err why = {0};
     const struct set_change *changes = (const struct set_change *)(const void *)update->changes;
-    if (sync->config.ops->change_members(sync->backend, changes, update->n_changes, report, &why) == 0) {
+    if (ordered_members(sync->config.ops, sync->backend, changes, update->n_changes, report, &why) == 0) {
         sync_gauge_changes(sync, update);
         return 0;
     }
@@ -142,6 +153,7 @@ bool sync_apply_change(struct sync *sync)
     if (rc < 0) {
         sync_count_writes(sync, &report);
         sync_failed(sync, "apply", &err);
+        tell_partial(sync, &err);
         return false;
     }
     use_applied(sync, &update, &report, start);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "dataplane/interim.h"
+#include "dataplane/ordered.h"
 #include "sets/sets.h"
 
 static const struct backend_ops *const backends[] = {&backend_legacy, &backend_nft, &backend_memory};
@@ -128,6 +129,14 @@ static int apply_steps(const struct backend_ops *ops, struct backend *backend, c
     CLEANUP(ruleset_free) struct ruleset *read = NULL;
     CLEANUP(ruleset_free) struct ruleset *first = NULL;
     CLEANUP(ruleset_free) struct ruleset *second = NULL;
+    CLEANUP(ordered_free) struct ordered *ordered = NULL;
+    // What was read may hold rules of others in our chains, which nobody knows the meaning of.
+    if (have && ordered_make(have, want, &ordered, err) < 0) {
+        return -1;
+    }
+    if (ordered) {
+        return ordered_apply(ordered, ops, backend, want, ret, err);
+    }
     if ((!have && (ops->snapshot(backend, &read, err) < 0 || empty_stale(ops, backend, read, err) < 0)) ||
         interim_make(have ? have : read, want, &first, &second, err) < 0) {
         return -1;

@@ -74,7 +74,8 @@ struct backend_ops {
     // Make it so. have: what the kernel is known to hold in its *sets* (the ruleset of the last successful apply);
     // NULL: read it back first. Chains and jumps are always compared with the kernel. On failure the kernel holds the
     // old rules, or rules that allow no more than old and new together; call again with have = NULL. A family that the
-    // kernel does not speak at all (ipv6.disable=1) is left out: it has no packets.
+    // kernel does not speak at all (ipv6.disable=1) is left out: it has no packets. ERR_UNSUPPORTED: one family's
+    // tables cannot be written on this host (err says why), and the other one is in force, unless it says the same.
     int (*apply)(struct backend *backend, const struct ruleset *have, const struct ruleset *want,
                  struct apply_report *ret, struct err *err);
     // Members of sets that are there, and nothing else: no table is read, no process started. First every addition of
@@ -90,10 +91,10 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-// ops->apply, in steps where one step would mix old and new (interim.h): no packet that both have and want deny passes,
-// nor does a kill between two writes open one. have NULL: the kernel is read; so it is when it turns out that its sets
-// are not those of have. Use this for every change; ops->apply
-// alone is for verifying what is in force already.
+// ops->apply, in steps where one step would mix old and new (order.h, interim.h): no packet that both have and want
+// deny passes, nor does a kill between two writes open one. have NULL: the kernel is read; so it is when it turns out
+// that its sets are not those of have. Use this for every change; ops->apply alone is for verifying what is in force
+// already.
 NODISCARD int backend_apply(const struct backend_ops *ops, struct backend *backend, const struct ruleset *have,
                             const struct ruleset *want, struct apply_report *ret, struct err *err);
 

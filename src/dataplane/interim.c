@@ -50,6 +50,16 @@ bool interim_is_stale(const struct table *have, const struct set *set)
     return copy;
 }
 
+bool interim_mixes(const struct table *have, const struct table *want)
+{
+    bool mixes = false;
+    for (size_t i = 0; i < want->n_sets && !mixes; i++) {
+        const struct set *from = table_set(have, want->sets[i].name);
+        mixes = from && from->type == want->sets[i].type && !set_equal(from, &want->sets[i]);
+    }
+    return mixes && rules_differ(have, want);
+}
+
 static bool is_free(const struct table *have, const char *name)
 {
     const struct set *set = table_set(have, name);

@@ -67,7 +67,9 @@ dies() { # node: within some seconds
     local pid=${DAEMON_PID[$1]}
     eventually 5 eval "! kill -0 $pid 2>/dev/null"
 }
-for change in 'a c' 'c a' 'a b' 'b a'; do
+[[ -n ${PAIRS:-} ]] || PAIRS='a-c c-a a-b b-a'
+for change in $PAIRS; do
+    change=${change/-/ }
     read -r from to <<<"$change"
     steps=$(daemon_steps "$from" "$to")
     case $change in

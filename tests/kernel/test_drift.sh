@@ -153,11 +153,17 @@ rests() {
     sleep 0.4
     [[ $(count) == "$n" ]]
 }
+# How long denied packets pass is measured by a stream that is denied as well.
+STREAM=$BUILD/tests/tools/stream
+in_pod x/web "$STREAM" watch "${POD_IP4[x/web]}" 7009 >"$WORK/watched" &
+watching=$!
+in_pod x/bad "$STREAM" send new "${POD_IP4[x/bad]}" "${POD_IP4[x/web]}" 7009 1000 "$WORK/watched.sent" &
+sending=$!
 late='' opened=0 before=$(count)
 for ((i = 0; i < FLUSHES; i++)); do
     iptables4 -F
     iptables6 -F
-    sleep 1.4 # the period, and a moment to write
+    sleep 1.8 # the period, and a moment to write, on a busy machine too
     blocked x/bad x/web udp/80 4 && blocked x/bad x/web udp/80 6 || late+=" flush$i:probe"
     eventually 6 rests || late+=" flush$i:stream"
     opened=$((opened + ($(count) > before)))
@@ -165,6 +171,16 @@ for ((i = 0; i < FLUSHES; i++)); do
 done
 check_equal "of $FLUSHES flushes each is closed within the period" "" "$late"
 check "the flushes did open the pods ($opened of $FLUSHES)" test "$opened" -ge $((FLUSHES / 2))
+end_of() { # process that another one has exec'd into, or runs
+    pkill -TERM -P "$1" 2>/dev/null || kill "$1"
+    wait "$1" 2>/dev/null
+}
+end_of $sending
+sleep 0.3
+end_of $watching
+read -r times worst <<<"$(awk '$1 == "on" { on = $2 } $1 == "off" { n++; ms = ($2 - on) / 1e6; if (ms > worst) worst = ms }
+    END { printf "%d %d\n", n, worst }' "$WORK/watched")"
+check "open $times times, the longest for $worst ms of a period of 1000" test "$times" -ge $((FLUSHES / 2)) -a "$worst" -le 1500
 check "and each is reported" test "$(repaired jump-missing)" -ge "$FLUSHES"
 for tag in ok.4 bad.4 bad.6; do kill "$(cat "$WORK/burst.$tag")"; done
 check "whole again" eventually 4 is_whole

@@ -7,12 +7,17 @@
 # the first of its flow), one way without answers, and established. Beside them the same kinds are denied all the while.
 # Loss is told by gaps in the numbers, less what the receiver itself did not read (SO_RXQ_OVFL); a run without changes comes
 # first, so that what the machine loses anyway is known. Each change is seen to be in force before the next.
+# Sets outgrow their room and are exchanged meanwhile: again and again such as were made with little of it behind netpold's
+# back, and one that gets more members than any set has room for at first.
 # shellcheck disable=SC2034,SC2154 # the harness uses what is set here, and sets what is used
 # alone: it sends at a rate
 UDP_PORTS=53
 source "$(dirname "$0")/lib.sh"
 CHANGES=${CHANGES:-200} RATE=${RATE:-20000}
+# How many members a set has to have to outgrow what every set is made for (65536).
+GROWN=${GROWN:-66000}
 sandbox "$@"
+export NETPOLD_BACKEND=${NETPOLD_BACKEND:-legacy}
 
 STREAM=$BUILD/tests/tools/stream
 fabric
@@ -68,14 +73,38 @@ change() { # n
        printf 'spec: {podSelector: {matchLabels: {role: good}}, policyTypes: [Egress], egress: [{ports: [{protocol: UDP}]}]}\n' ;;
     esac | state_put policy.yaml
     # And labels: a pod elsewhere comes and goes in a selector, and one here.
+    # In every twentieth change as one more member of a set that has no room for it.
     POD_LABELS[y/other]="role=other,n=$n"
+    ((n % 20)) || POD_LABELS[y/other]="role=good,n=$n"
     POD_LABELS[x/near]="role=good,n=$((n / 2))"
     state_write
 }
-applied() { # changes so far
-    [[ $(grep -cE ' event=applied | msg=applied |applied ' "$WORK/netpold.n1.log") -gt $1 ]]
+# Each set of addresses in a copy that is full, as if it had been made so.
+tighten() {
+    on_node n1 bash -c '
+        for set in $(ipset list -n | grep "^NP[46]-"); do
+            text=$(ipset save "$set")
+            [[ $text == "create $set hash:ip "* && $text == *"add $set "* ]] || continue
+            members=$(grep -c "^add " <<<"$text")
+            sed "s/$set/tight/; s/maxelem [0-9]*/maxelem $members/" <<<"$text" | ipset restore &&
+                ipset swap tight "$set" && ipset destroy tight || exit 1
+        done'
 }
-
+swaps() { grep -c 'after set-swap' "$WORK/steps"; }
+# Pods elsewhere, as many as no set has room for at first, all of them allowed.
+grow() {
+    awk -v n="$GROWN" 'BEGIN {
+        print "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":["
+        for (i = 0; i < n; i++)
+            printf "%s{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"namespace\":\"y\",\"name\":\"g%d\",\"labels\":{\"role\":\"good\"}},\"spec\":{\"nodeName\":\"n2\"},\"status\":{\"phase\":\"Running\",\"podIPs\":[{\"ip\":\"100.%d.%d.%d\"}]}}\n",
+                i ? "," : "", i, 64 + int(i / 65536), int(i / 256) % 256, i % 256
+        print "]}"
+    }' | state_put grown.json
+}
+has_grown() {
+    on_node n1 ipset list -t | awk '/^Header:/ { for (i = 1; i < NF; i++) if ($i == "maxelem") room = $(i + 1) }
+        /^Number of entries:/ && $4 > 65536 && room > 65536 { found = 1 } END { exit !found }'
+}
 pids=()
 start() { # pod arguments…
     local key=$1
@@ -155,22 +184,27 @@ check_equal "open: all of those that will be denied were counted" 12 \
     "$(awk '{print $1}' "$WORK/open.counted" | grep -cE "${bad//^/from=}")"
 
 change 0
-netpold_start n1 --sync-period 1h --log-level info
+NETPOLD_TEST_STEP_LOG=$WORK/steps netpold_start n1 --sync-period 1h --log-level info
 netpold_start n2 --sync-period 1h
 wait_ready
 check "in step before" wait_in_sync n1
 streams quiet sleep 3
 judge quiet
 
-DONE=0
+DONE=0 TIGHT=0 GREW=no
 change_all() {
     local n
     for ((n = 1; n <= CHANGES; n++)); do
+        # A change of netpold's own meanwhile would be lost with the copy.
+        ((n % 20)) || { wait_in_sync n1 && tighten && TIGHT=$((TIGHT + 1)); }
         change "$n"
         # The next one comes when this is in force, or a second later at the latest.
         eventually 5 in_force "$n" || return 0
+        ((n % 20)) || wait_in_sync n1
         DONE=$n
     done
+    grow
+    eventually 20 has_grown && GREW=yes
 }
 in_force() { # n: the pod elsewhere has its new label where that can be told, else the state has been read
     local reads
@@ -180,6 +214,8 @@ in_force() { # n: the pod elsewhere has its new label where that can be told, el
 }
 streams changing change_all
 check_equal "all changes were made" "$CHANGES" "$DONE"
+check "sets without room were exchanged: $TIGHT times made so, $(swaps) exchanges" test "$TIGHT" -ge $((CHANGES / 20)) -a "$(swaps)" -ge $((2 * TIGHT))
+check_equal "a set outgrew the room that all have at first" yes "$GREW"
 judge changing
 check "in step behind them" wait_in_sync n1
 commits=$(http_get n1 /metrics | awk '/^netpold_table_commits_total/ {print $2}')

@@ -197,7 +197,7 @@ int probe_burst_run(const struct probe_burst *burst, uint64_t *ret_sent, uint64_
     return 0;
 }
 
-static int sniffer_write(const struct probe_sniffer *sniffer, const uint64_t *counts)
+static int sniffer_write(const struct probe_sniffer *sniffer, const uint64_t *counts, uint64_t unread)
 {
     char text[2048];
     size_t len = 0;
@@ -208,7 +208,12 @@ static int sniffer_write(const struct probe_sniffer *sniffer, const uint64_t *co
         }
         len += (size_t)n;
     }
-    return write_whole(sniffer->file, text, len);
+    // Only where there are some: most readers want the tags alone.
+    int n = unread ? snprintf(text + len, sizeof(text) - len, "unread %llu\n", (unsigned long long)unread) : 0;
+    if (n < 0 || (size_t)n >= sizeof(text) - len) {
+        return -1;
+    }
+    return write_whole(sniffer->file, text, len + (size_t)n);
 }
 
 enum { SNIFFER_TAGS = 32, WRITE_EVERY_US = 10000 };
@@ -227,7 +232,7 @@ int probe_sniffer_open(const struct probe_sniffer *sniffer, int *ret_fd)
     }
     uint64_t none[SNIFFER_TAGS] = {0};
     if ((sniffer->iface && sa.sll_ifindex == 0) || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-        sniffer_write(sniffer, none) < 0) {
+        sniffer_write(sniffer, none, 0) < 0) {
         close(fd);
         return -1;
     }
@@ -235,9 +240,18 @@ int probe_sniffer_open(const struct probe_sniffer *sniffer, int *ret_fd)
     return 0;
 }
 
+// Frames that came and found no room in the socket's buffer, since it was asked last: no rule dropped them.
+static uint64_t count_unread(int fd)
+{
+    struct tpacket_stats stats = {0};
+    socklen_t len = sizeof(stats);
+    return getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0 ? stats.tp_drops : 0;
+}
+
 int probe_sniffer_run(const struct probe_sniffer *sniffer, int fd)
 {
     uint64_t counts[SNIFFER_TAGS] = {0};
+    uint64_t unread = 0;
     // The file follows within WRITE_EVERY_US: a rename a packet would slow down what is measured.
     const struct timeval wait = {.tv_usec = WRITE_EVERY_US};
     bool dirty = false;
@@ -246,7 +260,8 @@ int probe_sniffer_run(const struct probe_sniffer *sniffer, int fd)
     stop_on_term();
     while (!stopped) {
         if (dirty && now_us() - written_us >= WRITE_EVERY_US) {
-            if (sniffer_write(sniffer, counts) < 0) {
+            unread += count_unread(fd);
+            if (sniffer_write(sniffer, counts, unread) < 0) {
                 return -1;
             }
             dirty = false;
@@ -272,5 +287,5 @@ int probe_sniffer_run(const struct probe_sniffer *sniffer, int fd)
             }
         }
     }
-    return sniffer_write(sniffer, counts);
+    return sniffer_write(sniffer, counts, unread + count_unread(fd));
 }
