@@ -125,7 +125,7 @@ static void clean_other(struct agent *agent)
 static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct agent *agent = arg;
-    if (applied->structural && !agent->other_clean) {
+    if (applied->structural && !applied->partial && !agent->other_clean) {
         clean_other(agent);
     }
     if (applied->structural) {

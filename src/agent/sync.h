@@ -35,6 +35,8 @@ struct sync_applied {
     const struct address *touched;
     size_t n_touched;
     bool everything;
+    // One family cannot be written on this host, and the other is in force: an apply that failed and is tried again.
+    bool partial;
     // Nothing but members of sets, and all of them more addresses that something is allowed for: no flow is denied that
     // was not before.
     bool widens;
