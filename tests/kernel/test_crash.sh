@@ -5,7 +5,6 @@
 # not one packet arrives. The two states that are changed between agree on exactly these.
 #
 # shellcheck disable=SC2034 # the harness uses what is set here
-# alone: its streams are sent at a rate
 source "$(dirname "$0")/lib.sh"
 sandbox "$@"
 
