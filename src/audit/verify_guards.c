@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "audit/verify_guards.h"
 
-enum { DHCP_SERVER = 67, LONGEST_WITH_BROADCAST = 30 };
+enum { ICMPV6 = 58, DHCP_SERVER = 67, LONGEST_WITH_BROADCAST = 30 };
 static const uint8_t tunnel_protocols[] = {4, 41, 47};
 static const uint16_t tunnel_ports[] = {8472, 4789};
 
@@ -61,6 +61,12 @@ static int flag_nodes(const struct verify_space *space, uint32_t *values, struct
         for (size_t j = 0; j < nodes[i]->n_addresses; j++) {
             flag_address(space, &nodes[i]->addresses[j], any | (is_own ? own : 0), values);
         }
+        for (size_t j = 0; j < nodes[i]->n_pod_cidrs; j++) {
+            struct address gateway = nodes[i]->pod_cidrs[j].address;
+            flag_address(space, &gateway, any, values);
+            gateway.bytes[family_bits(gateway.family) / 8 - 1] |= 1;
+            flag_address(space, &gateway, any, values);
+        }
     }
     for (size_t i = 0; facts && i < facts->n_interfaces; i++) {
         for (size_t j = 0; j < facts->interfaces[i].n_addresses; j++) {
@@ -79,7 +85,7 @@ static void flag_broadcasts(const struct verify_space *space, uint32_t *values)
         const struct prefix *prefix = &facts->routes[i].prefix;
         const struct verify_name *name = verify_names_find(space->names, facts->routes[i].device);
         if (space->family != FAMILY_V4 || prefix->address.family != FAMILY_V4 || prefix->length == 0 ||
-            prefix->length > LONGEST_WITH_BROADCAST || !name || !name->bridge || !name->enforced) {
+            prefix->length > LONGEST_WITH_BROADCAST || !name || !name->bridge) {
             continue;
         }
         struct address last = prefix->address;
@@ -147,8 +153,8 @@ struct question {
     const struct pod *source;  // owner
     bool link_local;
     bool many;
-    bool tunnel;   // its protocol is, and it goes to a node
-    bool to_node;  // groups are closed towards the node
+    bool router;  // advertises itself, or redirects
+    bool tunnel;  // its protocol is, and it goes to where a node takes it
 };
 
 static uint64_t sign_in(const struct question *question, size_t number)
@@ -161,23 +167,24 @@ static uint64_t sign_in(const struct question *question, size_t number)
     if (name->bridge || name->several || lo) {
         return verify_names_mix(1000 + number);
     }
-    unsigned flags = (name->guarded ? 1u : 0) | (name->guarded && name->guarded == question->source ? 2u : 0) |
-                     (question->many && question->to_node && name->closed ? 4u : 0) |
-                     (question->tunnel && name->of_pods ? 8u : 0) | (question->link_local && name->enforced ? 16u : 0);
+    // Closed tells a guarded pod's name from one that is claimed only.
+    unsigned flags = (name->claimed ? 1u : 0) | (name->claimed && name->claimed == question->source ? 2u : 0) |
+                     (name->closed ? 4u : 0) | ((question->tunnel || question->source) && name->of_pods ? 8u : 0) |
+                     (question->link_local && name->enforced ? 16u : 0);
     return flags ? verify_names_mix(flags) : 0;
 }
 
 static uint64_t sign_port_in(const struct question *question, size_t number)
 {
     const struct verify_name *name = &question->space->names->v[number];
-    bool closed = question->many && question->to_node && name->port_isolated[DIRECTION_EGRESS];
-    if (question->arrival == ARRIVAL_FROM_NODE || !name->port_bridge || (!name->port_guarded && !closed)) {
+    bool closed = name->port_isolated[DIRECTION_EGRESS];
+    if (question->arrival == ARRIVAL_FROM_NODE || !name->port_bridge || (!name->port_claimed && !closed)) {
         return 0;
     }
     if (name->port_several) {
         return verify_names_mix(1000 + number);
     }
-    unsigned flags = (name->port_guarded ? 1u : 0) | (name->port_pod == question->source ? 2u : 0) | (closed ? 4u : 0);
+    unsigned flags = (name->port_claimed ? 1u : 0) | (name->port_pod == question->source ? 2u : 0) | (closed ? 4u : 0);
     return verify_names_mix(((uint64_t)name->port_bridge << 8 | flags) + 1000000);
 }
 
@@ -188,7 +195,7 @@ static void sign_names(const struct question *question, struct verify_tests *to)
     for (size_t i = 0; i < names->n; i++) {
         to->names[VERIFY_IN].v[i] += sign_in(question, i);
         to->names[VERIFY_PORT_IN].v[i] += sign_port_in(question, i);
-        if (bridged && names->v[i].bridge && (question->link_local || question->many)) {
+        if (bridged && names->v[i].bridge && (question->link_local || question->many || question->router)) {
             to->names[VERIFY_OUT].v[i] += verify_names_mix(1000 + i);
         }
         if (bridged && question->many && names->v[i].port_isolated[DIRECTION_INGRESS]) {
@@ -206,12 +213,13 @@ static int add_ports(const struct verify_space *space, uint32_t from, uint32_t d
                      struct err *err)
 {
     const struct facts *facts = space->input->facts;
-    for (size_t i = 0; (dest & VERIFY_OF_NODE) && i < ARRAY_SIZE(tunnel_ports); i++) {
+    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY)) != 0;
+    for (size_t i = 0; taken && i < ARRAY_SIZE(tunnel_ports); i++) {
         if (add_port(tunnel_ports[i], to, err) < 0) {
             return -1;
         }
     }
-    for (size_t i = 0; (dest & VERIFY_OF_NODE) && facts && i < facts->n_tunnel_ports; i++) {
+    for (size_t i = 0; taken && facts && i < facts->n_tunnel_ports; i++) {
         if (add_port(facts->tunnel_ports[i], to, err) < 0) {
             return -1;
         }
@@ -237,14 +245,15 @@ int verify_guards_rest(struct verify_space *space, const struct verify_known *kn
     uint32_t from = verify_test_value(space, test, known->ends[VERIFY_SOURCE].cell);
     uint32_t dest = verify_test_value(space, test, known->ends[VERIFY_DESTINATION].cell);
     bool v6 = space->family == FAMILY_V6;
+    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY)) != 0;
     const struct question question = {
         .space = space,
         .arrival = known->arrival,
         .source = source->owner,
         .link_local = v6 && (address_is_link_local(&source->first) || address_is_link_local(&destination->first)),
         .many = (dest & VERIFY_MANY) != 0,
-        .tunnel = (dest & VERIFY_OF_NODE) && is_tunnel(known->protocol),
-        .to_node = known->arrival == ARRIVAL_TO_NODE && !space->input->options->host_egress_allowed,
+        .router = v6 && known->protocol == ICMPV6,
+        .tunnel = taken && is_tunnel(known->protocol),
     };
     sign_names(&question, to);
     return known->protocol == PROTOCOL_UDP ? add_ports(space, from, dest, to, err) : 0;

@@ -43,13 +43,15 @@ const struct verify_name *verify_names_find(const struct verify_names *names, co
     return number ? &names->v[number - 1] : NULL;
 }
 
-static bool is_guarded(const struct verify_input *input, const struct verify_pod *pod)
+// Guarded, or at least its addresses are taken from its own place alone.
+static bool is_claimed(const struct verify_input *input, const struct verify_pod *pod)
 {
     enum source_guard guard = input->options->source_guard;
-    return guard == SOURCE_GUARD_ALL || (guard == SOURCE_GUARD_ENFORCED && pod->isolating[DIRECTION_EGRESS].n > 0);
+    return guard == SOURCE_GUARD_ALL || (guard == SOURCE_GUARD_ENFORCED && (pod->isolating[DIRECTION_EGRESS].n > 0 ||
+                                                                            pod->isolating[DIRECTION_INGRESS].n > 0));
 }
 
-// A name that some guarded pod is alone behind: of two pods each makes it one of its own.
+// A name that some claimed pod is alone behind: of two pods each makes it one of its own.
 static void note_pod(const struct pod **slot, bool *several, const struct pod *pod)
 {
     *several = *several || (*slot && *slot != pod);
@@ -68,8 +70,8 @@ static int note_seat(const struct verify_input *input, const struct verify_pod *
     name->of_pods = name->of_pods || !uplink;
     name->closed =
         name->closed || (pod->isolating[DIRECTION_EGRESS].n > 0 && (seat->alone || !uplink) && !seat->bridge);
-    if (!seat->bridge && seat->alone && is_guarded(input, pod)) {
-        note_pod(&name->guarded, &name->several, pod->pod);
+    if (!seat->bridge && seat->alone && is_claimed(input, pod)) {
+        note_pod(&name->claimed, &name->several, pod->pod);
     }
     if (!seat->bridge || !seat->alone) {
         return 0;
@@ -81,7 +83,7 @@ static int note_seat(const struct verify_input *input, const struct verify_pod *
     note_pod(&name->port_pod, &name->port_several, pod->pod);
     name->port_several = name->port_several || (name->port_bridge && name->port_bridge != at + 1);
     name->port_bridge = at + 1;
-    name->port_guarded = is_guarded(input, pod);
+    name->port_claimed = is_claimed(input, pod);
     for (size_t d = 0; d < DIRECTION_COUNT; d++) {
         name->port_isolated[d] = pod->isolating[d].n > 0;
     }

@@ -18,15 +18,15 @@ struct verify_pods;
 struct verify_name {
     const char *text;           // borrowed from facts or rules
     bool bridge;                // told from every other name
-    bool several;               // and so is one that more than one guarded pod is behind
-    const struct pod *guarded;  // the source guard's pod that is alone there
+    bool several;               // and so is one that more than one claimed pod is behind
+    const struct pod *claimed;  // the source guard's pod that is alone there
     bool enforced;              // an isolated pod is behind it
-    bool closed;                // multicast from there to the node is dropped
+    bool closed;                // a pod isolated for egress is, and sends by it
     bool of_pods;               // only pods send from there
     uint32_t port_bridge;       // as a port that is some pod's alone: its bridge's number + 1
     const struct pod *port_pod;
     bool port_several;
-    bool port_guarded;
+    bool port_claimed;
     bool port_isolated[DIRECTION_COUNT];
 };
 

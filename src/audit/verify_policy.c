@@ -3,7 +3,15 @@
 
 #include "audit/verify_guards.h"
 
-enum { ICMP = 1, ICMPV6 = 58, ND_FIRST = 133, ND_LAST = 137, ND_HOP_LIMIT = 255, MLD_HOP_LIMIT = 1 };
+enum {
+    ICMP = 1,
+    ICMPV6 = 58,
+    ND_FIRST = 133,
+    ND_ADVERTISEMENT = 134,
+    ND_LAST = 137,
+    ND_HOP_LIMIT = 255,
+    MLD_HOP_LIMIT = 1
+};
 static const uint8_t mld_types[] = {130, 131, 132, 143};
 
 int verify_icmp(const struct verify_space *space)
@@ -27,7 +35,8 @@ bool verify_policy_settled(const struct verify_space *space, const struct verify
     if (known->ct == CT_ESTABLISHED || (icmp && known->ct == CT_RELATED)) {
         return true;
     }
-    if (icmp && space->family == FAMILY_V6 && is_nd(known->icmp_type) && known->hop_limit == ND_HOP_LIMIT) {
+    if (icmp && space->family == FAMILY_V6 && is_nd(known->icmp_type) && known->hop_limit == ND_HOP_LIMIT &&
+        known->icmp_type != ND_ADVERTISEMENT && known->icmp_type != ND_LAST) {
         return true;
     }
     switch (known->arrival) {

@@ -199,6 +199,19 @@ static int cut_addresses(struct starts *starts, enum family family, const struct
     return 0;
 }
 
+// The first two addresses of pod CIDRs, where nodes have some of their own.
+static int cut_gateways(struct starts *starts, enum family family, const struct node *node, struct err *err)
+{
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        struct address gateways[2] = {node->pod_cidrs[i].address, node->pod_cidrs[i].address};
+        gateways[1].bytes[family_bits(gateways[1].family) / 8 - 1] |= 1;
+        if (cut_addresses(starts, family, gateways, ARRAY_SIZE(gateways), err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int cut_objects(struct starts *starts, enum family family, const struct verify_input *input, struct err *err)
 {
     size_t n_pods;
@@ -214,7 +227,8 @@ static int cut_objects(struct starts *starts, enum family family, const struct v
         }
     }
     for (size_t i = 0; i < n_nodes; i++) {
-        if (cut_addresses(starts, family, nodes[i]->addresses, nodes[i]->n_addresses, err) < 0) {
+        if (cut_addresses(starts, family, nodes[i]->addresses, nodes[i]->n_addresses, err) < 0 ||
+            cut_gateways(starts, family, nodes[i], err) < 0) {
             return -1;
         }
     }

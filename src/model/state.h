@@ -64,8 +64,8 @@ struct state_observer {
 void state_observe(struct state *state, const struct state_observer *observer);
 
 // Addresses that a CNI plugin gave to a pod before its status says so (DESIGN 5). Until the pod's status says something
-// new that is not empty, the pod is as if it held these too: for everybody who reads the state. uid "": whatever pod has
-// the name.
+// new that is not empty, the pod is as if it held these too: for everybody who reads the state. uid "": whatever pod
+// has the name.
 struct learnt {
     const char *ns;
     const char *name;

@@ -211,6 +211,8 @@ bool compile_place_is_uplink(const struct compile *compile, const struct facts_i
 bool compile_place_is_told(const struct compile *compile, const struct address *address);
 // Whether the place is one that --source-guard is for and that can be told.
 bool compile_place_is_guarded(const struct compile *compile, const struct compile_place *place);
+// Whether the addresses of its pod are taken from there alone: each that is guarded, and pods isolated for ingress.
+bool compile_place_is_claimed(const struct compile *compile, const struct compile_place *place);
 struct compile_addresses {
     struct address *v;
     size_t n;

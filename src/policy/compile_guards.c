@@ -43,6 +43,24 @@ static int add_own_addresses(const struct compile *compile, struct compile_addre
 
 // ---- tunnel packets ------------------------------------------------------------------------------------------------
 
+// Where a node has an address of its own in its pod CIDR, by custom: the first one (flannel's tunnel) or the next (the
+// gateway of its pods). No object tells it, and what arrives there is decapsulated as well.
+static int add_gateways(const struct node *node, struct compile_addresses *to)
+{
+    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
+        struct address address = node->pod_cidrs[i].address;
+        unsigned bits = family_bits(address.family);
+        if (vec_push(to, address) < 0) {
+            return -1;
+        }
+        address.bytes[bits / 8 - 1] |= 1;
+        if (node->pod_cidrs[i].length < bits && vec_push(to, address) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 // The addresses of all nodes as a set; *ret is NULL when there are none.
 static int node_set(const struct guard_build *build, const char **ret, struct err *err)
 {
@@ -54,6 +72,7 @@ static int node_set(const struct guard_build *build, const char **ret, struct er
         for (size_t j = 0; rc == 0 && j < nodes[i]->n_addresses; j++) {
             rc = vec_push(&list, nodes[i]->addresses[j]) < 0 ? err_oom(err) : 0;
         }
+        rc = rc < 0 || add_gateways(nodes[i], &list) < 0 ? err_oom(err) : 0;
     }
     size_t kept = 0;
     for (size_t i = 0; i < list.n; i++) {
@@ -177,6 +196,29 @@ static int has_senders(const struct guard_build *build, bool *ret, struct err *e
     return 0;
 }
 
+struct prefix_list {
+    struct prefix *v;
+    size_t n;
+    size_t cap;
+};
+static int group_prefixes(const struct guard_build *build, bool enforced_only, struct prefix_list *ret,
+                          struct err *err);
+
+// A tunnel's socket takes what comes to many, too.
+static int fill_tunnels_to_many(const struct guard_build *build, struct compile_rules *rules, struct err *err)
+{
+    struct prefix_list to = {0};
+    int rc = build->compile->facts ? group_prefixes(build, false, &to, err) : 0;
+    for (size_t i = 0; rc == 0 && i < to.n; i++) {
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+        rule.has_destination = true;
+        rule.destination = to.v[i];
+        rc = i == 0 || prefix_compare(&to.v[i], &to.v[i - 1]) != 0 ? compile_push(rules, rule, err) : 0;
+    }
+    vec_free(&to);
+    return rc;
+}
+
 static int add_tunnel_chains(const struct guard_build *build, const char *nodes, struct err *err)
 {
     struct compile_rules from = {0};
@@ -188,7 +230,8 @@ static int add_tunnel_chains(const struct guard_build *build, const char *nodes,
     if (compile_close_chain(build->compile, build->family, NAMES_ENCAP, rc, &from, err) < 0) {
         return -1;
     }
-    rc = compile_push(&to, drop, err);
+    rc = nodes ? compile_push(&to, drop, err) : 0;
+    rc = rc < 0 ? -1 : fill_tunnels_to_many(build, &to, err);
     return compile_close_chain(build->compile, build->family, NAMES_ENCAP_NODES, rc, &to, err);
 }
 
@@ -201,7 +244,7 @@ static int guard_tunnels(const struct guard_build *build, struct err *err)
     if (has_senders(build, &some, err) < 0 || (some && node_set(build, &nodes, err) < 0)) {
         return -1;
     }
-    if (!nodes) {
+    if (!some || (!nodes && !build->compile->facts)) {
         return 0;
     }
     if (add_tunnel_chains(build, nodes, err) < 0 || enter_tunnel_ports(build, jump, err) < 0) {
@@ -272,12 +315,6 @@ static int fill_to_node(const struct guard_build *build, struct compile_rules *r
     return 0;
 }
 
-struct prefix_list {
-    struct prefix *v;
-    size_t n;
-    size_t cap;
-};
-
 static int compare_prefixes(const void *a, const void *b)
 {
     return prefix_compare(a, b);
@@ -294,15 +331,21 @@ static bool is_enforced_bridge(const struct compile *compile, const char *name)
     return false;
 }
 
+static bool is_bridge(const struct compile *compile, const char *name)
+{
+    const struct facts_interface *interface = facts_interface(compile->facts, name);
+    return interface && strcmp(interface->kind, "bridge") == 0;
+}
+
 // The broadcast addresses of the bridges' networks: the last one, and the first, which older kernels take as well.
-static int add_broadcasts(const struct guard_build *build, struct prefix_list *to)
+static int add_broadcasts(const struct guard_build *build, bool enforced_only, struct prefix_list *to)
 {
     enum { LONGEST = 30 };
     const struct facts *facts = build->compile->facts;
     for (size_t i = 0; facts && i < facts->n_routes; i++) {
         const struct prefix *prefix = &facts->routes[i].prefix;
         if (prefix->address.family != FAMILY_V4 || prefix->length == 0 || prefix->length > LONGEST ||
-            !is_enforced_bridge(build->compile, facts->routes[i].device)) {
+            !(enforced_only ? is_enforced_bridge : is_bridge)(build->compile, facts->routes[i].device)) {
             continue;
         }
         struct address last = prefix->address;
@@ -318,7 +361,7 @@ static int add_broadcasts(const struct guard_build *build, struct prefix_list *t
     return 0;
 }
 
-static int group_prefixes(const struct guard_build *build, struct prefix_list *ret, struct err *err)
+static int group_prefixes(const struct guard_build *build, bool enforced_only, struct prefix_list *ret, struct err *err)
 {
     static const struct prefix groups_v4 = {.address = {.family = FAMILY_V4, .bytes = {224}}, .length = 4};
     static const struct prefix everybody = {.address = {.family = FAMILY_V4, .bytes = {255, 255, 255, 255}},
@@ -326,7 +369,7 @@ static int group_prefixes(const struct guard_build *build, struct prefix_list *r
     static const struct prefix groups_v6 = {.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
     bool v4 = build->family == FAMILY_V4;
     if (vec_push(ret, v4 ? groups_v4 : groups_v6) < 0 ||
-        (v4 && (vec_push(ret, everybody) < 0 || add_broadcasts(build, ret) < 0))) {
+        (v4 && (vec_push(ret, everybody) < 0 || add_broadcasts(build, enforced_only, ret) < 0))) {
         return err_oom(err);
     }
     qsort(ret->v, ret->n, sizeof(*ret->v), compare_prefixes);
@@ -343,7 +386,7 @@ static int enter_groups(const struct guard_build *build, enum arrival arrival, c
     struct prefix_list to = {0};
     int rc = compile_close_chain(build->compile, build->family, chain, 0, rules, err) < 0
                  ? -1
-                 : group_prefixes(build, &to, err);
+                 : group_prefixes(build, true, &to, err);
     for (size_t i = 0; rc == 0 && i < to.n; i++) {
         struct rule rule = compile_rule_to(TARGET_JUMP, chain);
         rule.has_destination = true;

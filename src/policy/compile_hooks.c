@@ -7,7 +7,7 @@
 #include "policy/names.h"
 
 enum { ICMP = 1, ICMPV6 = 58 };
-enum { ND_FIRST = 133, ND_LAST = 137, ND_HOP_LIMIT = 255, MLD_HOP_LIMIT = 1 };
+enum { ND_FIRST = 133, ND_ADVERTISEMENT = 134, ND_LAST = 137, ND_HOP_LIMIT = 255, MLD_HOP_LIMIT = 1 };
 static const int16_t mld_types[] = {130, 131, 132, 143};
 
 // The family at work.
@@ -17,6 +17,7 @@ struct hooks {
     bool trees;            // an enforced address
     bool egress;           // … enforced for egress
     bool bridge_guard;     // IPv6: enforced pods behind a bridge
+    bool router_guard;     // … to which no router but the node is attached
     bool node_guard;       // IPv6: enforced pods whose way to the node is guarded
     bool ipvs;             // and trees
     const char *accepted;  // set of the local pods, --allowed-verdict=accept; else NULL
@@ -103,6 +104,35 @@ static bool is_bridge(const struct facts_interface *interface)
     return strcmp(interface->kind, "bridge") == 0;
 }
 
+// Pods are no routers. One that says so gives its neighbours addresses, which no object tells and so no rule knows, or
+// takes what they send.
+static int add_routers(struct compile_rules *rules, struct err *err)
+{
+    struct rule jump = compile_rule_to(TARGET_JUMP, NAMES_ROUTERS);
+    return add_icmpv6(ND_ADVERTISEMENT, ND_ADVERTISEMENT, -1, jump, rules, err) < 0
+               ? -1
+               : add_icmpv6(ND_LAST, ND_LAST, -1, jump, rules, err);
+}
+
+static bool has_no_router(const struct hooks *hooks, const struct facts_interface *interface)
+{
+    return is_bridge(interface) && !compile_place_is_uplink(hooks->compile, interface);
+}
+
+static int add_routers_chain(const struct hooks *hooks, struct err *err)
+{
+    struct compile_rules rules = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < hooks->compile->interfaces.n; i++) {
+        const struct facts_interface *interface = hooks->compile->interfaces.v[i];
+        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
+        compile_rule_in(&rule, interface->name);
+        compile_rule_out(&rule, interface->name);
+        rc = has_no_router(hooks, interface) ? compile_push(&rules, rule, err) : 0;
+    }
+    return compile_close_chain(hooks->compile, hooks->family, NAMES_ROUTERS, rc, &rules, err);
+}
+
 // The chain behind add_link_local: one rule an interface that enforced pods are behind.
 static int add_guard_chain(const struct hooks *hooks, const char *name, bool bridged, struct err *err)
 {
@@ -166,7 +196,8 @@ static int fill_forward(const struct hooks *hooks, struct compile_rules *rules, 
     forged.destination = (struct prefix){.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
     bool judged = hooks->trees || hooks->bridge_guard;
     struct rule pass = hooks->accepted ? accept : compile_rule_to(TARGET_RETURN, NULL);
-    if (add_related(hooks, pass, rules, err) < 0 || add_neighbour_discovery(hooks, pass, rules, err) < 0 ||
+    if (add_related(hooks, pass, rules, err) < 0 || (hooks->router_guard && add_routers(rules, err) < 0) ||
+        add_neighbour_discovery(hooks, pass, rules, err) < 0 ||
         (hooks->bridge_guard && add_link_local(NAMES_LINK_LOCAL_BRIDGED, rules, err) < 0) ||
         add_guards(hooks, ARRIVAL_FORWARD, rules, err) < 0) {
         return -1;
@@ -282,6 +313,7 @@ static int look(struct hooks *hooks, struct err *err)
         hooks->node_guard = !compile->options->host_egress_allowed;
         for (size_t i = 0; i < compile->interfaces.n; i++) {
             hooks->bridge_guard = hooks->bridge_guard || is_bridge(compile->interfaces.v[i]);
+            hooks->router_guard = hooks->router_guard || has_no_router(hooks, compile->interfaces.v[i]);
         }
     }
     return compile->options->allowed == ALLOWED_ACCEPT
@@ -301,6 +333,7 @@ static int add_all(struct hooks *hooks, struct err *err)
          (add_accept_chain(hooks, err) < 0 || add_hook(hooks, "FORWARD", true, NAMES_ACCEPT, err) < 0)) ||
         (input && add_top_chain(hooks, "INPUT", NAMES_INPUT, fill_input, err) < 0) ||
         (output && add_top_chain(hooks, "OUTPUT", NAMES_OUTPUT, fill_output, err) < 0) ||
+        (hooks->router_guard && add_routers_chain(hooks, err) < 0) ||
         (hooks->bridge_guard && add_guard_chain(hooks, NAMES_LINK_LOCAL_BRIDGED, true, err) < 0) ||
         (hooks->node_guard && add_guard_chain(hooks, NAMES_LINK_LOCAL_TO_NODE, false, err) < 0)) {
         return -1;

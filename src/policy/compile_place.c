@@ -221,6 +221,11 @@ bool compile_place_is_guarded(const struct compile *compile, const struct compil
     return place->own && wants_guard(compile, place->isolated[DIRECTION_EGRESS]);
 }
 
+bool compile_place_is_claimed(const struct compile *compile, const struct compile_place *place)
+{
+    return place->own && wants_guard(compile, place->isolated[DIRECTION_EGRESS] || place->isolated[DIRECTION_INGRESS]);
+}
+
 static bool owns_some(struct compile *compile, uint32_t id)
 {
     for (size_t i = 0; i < index_pod(compile->index, id)->n_addresses; i++) {

@@ -297,11 +297,15 @@ int evaluate_packet(struct state *state, const char *node, const struct facts *f
         *ret_allowed = false;
         return 0;
     }
-    if (passes_unjudged(facts, packet)) {
-        *ret_allowed = true;
+    bool dropped = false;
+    if (packet->ct != CT_ESTABLISHED && !is_related_error(packet) &&
+        guard_is_false_router(state, node, facts, packet, &dropped, err) < 0) {
+        return -1;
+    }
+    if (dropped || passes_unjudged(facts, packet)) {
+        *ret_allowed = !dropped;
         return 0;
     }
-    bool dropped;
     if (guard_drops(state, node, facts, options, packet, &dropped, err) < 0) {
         return -1;
     }

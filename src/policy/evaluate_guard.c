@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "policy/evaluate_match.h"
+#include "policy/evaluate_seat.h"
 #include "policy/evaluate_ways.h"
 
-enum { PROTOCOL_ICMPV6 = 58, NDP_FIRST = 133, NDP_LAST = 137 };
+enum { PROTOCOL_ICMPV6 = 58, NDP_FIRST = 133, NDP_ADVERTISEMENT = 134, NDP_LAST = 137, NDP_REDIRECT = 137 };
 
 // Is some address of the node's enforced pods what is asked for?
 typedef bool wanted_fn(const struct facts *facts, const struct address *address, const void *arg);
@@ -120,6 +121,23 @@ static bool is_forged_discovery(const struct packet *packet)
     // The valid ones passed unjudged.
     return packet->protocol == PROTOCOL_ICMPV6 && packet->icmp_type >= NDP_FIRST && packet->icmp_type <= NDP_LAST &&
            address_is_multicast(&packet->destination);
+}
+
+int guard_is_false_router(struct state *state, const char *node, const struct facts *facts, const struct packet *packet,
+                          bool *ret, struct err *err)
+{
+    const struct guard_world world = {.state = state, .node = node ? node : "", .facts = facts};
+    bool router = packet->icmp_type == NDP_ADVERTISEMENT || packet->icmp_type == NDP_REDIRECT;
+    bool uplink;
+    *ret = false;
+    if (!facts || packet->arrival != ARRIVAL_FORWARD || packet->source.family != FAMILY_V6 ||
+        packet->protocol != PROTOCOL_ICMPV6 || !router || !crosses_bridge(facts, packet)) {
+        return 0;
+    }
+    if (seat_is_uplink(&world, facts_interface(facts, packet->in), &uplink, err) < 0) {
+        return -1;
+    }
+    return uplink ? 0 : any_enforced_behind(state, node, facts, packet->in, ret, err);
 }
 
 // Neighbour discovery and link-local addresses.

@@ -56,14 +56,82 @@ static int is_guarded_sender(const struct guard_world *world, const struct seat 
     return state_owner(world->state, &ways->packet->source) == seat->pod ? is_guarded(world, seat, arg, ret, err) : 0;
 }
 
-// What a pod sends before it has an address, or besides it, and no policy knows by it.
-static bool needs_no_address(const struct packet *packet)
+static int is_isolated_sender(const struct guard_world *world, const struct seat *seat, const void *unused, bool *ret,
+                              struct err *err)
 {
+    (void)unused;
+    return is_isolated(world, seat->pod, DIRECTION_EGRESS, ret, err);
+}
+
+// What a pod sends before it has an address, or besides it, and no policy knows by it. The broadcast of a DHCP client
+// is spared where all are guarded: if its sender is isolated for egress nothing else would judge it.
+static int needs_no_address(const struct ways *ways, bool *ret, struct err *err)
+{
+    const struct packet *packet = ways->packet;
     if (packet->source.family == FAMILY_V6) {
-        return address_is_link_local(&packet->source);
+        *ret = address_is_link_local(&packet->source);
+        return 0;
     }
-    return is_unspecified(&packet->source) && is_everybody(&packet->destination) && packet->protocol == PROTOCOL_UDP &&
-           packet->port == DHCP_SERVER;
+    if (ways->options->source_guard != SOURCE_GUARD_ALL || !is_unspecified(&packet->source) ||
+        !is_everybody(&packet->destination) || packet->protocol != PROTOCOL_UDP || packet->port != DHCP_SERVER) {
+        *ret = false;
+        return 0;
+    }
+    bool isolated;
+    if (seat_any_alone(ways->world, packet->in, packet->physdev_in, is_isolated_sender, NULL, &isolated, err) < 0) {
+        return -1;
+    }
+    *ret = !isolated;
+    return 0;
+}
+
+// Its address is taken from its own place alone, if that is known.
+static int is_claimed(const struct ways *ways, const struct pod *pod, bool *ret, struct err *err)
+{
+    bool known = false;
+    for (size_t i = 0; i < pod->n_addresses && !known; i++) {
+        struct seat seat;
+        known = seat_of(ways->world, &pod->addresses[i], &seat) && seat.pod == pod && seat.alone;
+    }
+    bool claimed = ways->options->source_guard == SOURCE_GUARD_ALL;
+    for (size_t d = 0; known && !claimed && d < DIRECTION_COUNT; d++) {
+        if (is_isolated(ways->world, pod, (enum direction)d, &claimed, err) < 0) {
+            return -1;
+        }
+    }
+    *ret = known && claimed;
+    return 0;
+}
+
+static int is_owner(const struct guard_world *world, const struct seat *seat, const void *pod, bool *ret,
+                    struct err *err)
+{
+    (void)world;
+    (void)err;
+    *ret = seat->pod == pod;
+    return 0;
+}
+
+static seat_fn is_of_pods;
+
+// The address of a pod that is somewhere else, from where other pods are.
+static int is_from_elsewhere(const struct ways *ways, bool *ret, struct err *err)
+{
+    const struct guard_world *world = ways->world;
+    const struct packet *packet = ways->packet;
+    const struct pod *owner = seat_owner(world, &packet->source);
+    const struct facts_interface *in = world->facts && *packet->in ? facts_interface(world->facts, packet->in) : NULL;
+    bool claimed;
+    bool home;
+    if (!owner || !in ||
+        (strcmp(in->kind, "bridge") == 0 && world->facts->bridge_nf[packet->source.family] != FACTS_ON)) {
+        return 0;
+    }
+    if (is_claimed(ways, owner, &claimed, err) < 0 ||
+        seat_any_alone(world, packet->in, packet->physdev_in, is_owner, owner, &home, err) < 0) {
+        return -1;
+    }
+    return !claimed || home ? 0 : seat_any(world, packet->in, is_of_pods, NULL, ret, err);
 }
 
 static int is_forged(const struct ways *ways, bool *ret, struct err *err)
@@ -71,7 +139,14 @@ static int is_forged(const struct ways *ways, bool *ret, struct err *err)
     const struct packet *packet = ways->packet;
     bool guarded = false;
     bool own = false;
-    if (ways->options->source_guard == SOURCE_GUARD_OFF || needs_no_address(packet)) {
+    bool spared;
+    if (ways->options->source_guard == SOURCE_GUARD_OFF) {
+        return 0;
+    }
+    if (needs_no_address(ways, &spared, err) < 0) {
+        return -1;
+    }
+    if (spared) {
         return 0;
     }
     if (seat_any_alone(ways->world, packet->in, packet->physdev_in, is_guarded, ways, &guarded, err) < 0 ||
@@ -80,7 +155,7 @@ static int is_forged(const struct ways *ways, bool *ret, struct err *err)
         return -1;
     }
     *ret = guarded && !own;
-    return 0;
+    return *ret ? 0 : is_from_elsewhere(ways, ret, err);
 }
 
 // ---- tunnel packets ------------------------------------------------------------------------------------------------
@@ -130,6 +205,44 @@ static int is_of_pods(const struct guard_world *world, const struct seat *seat, 
     return 0;
 }
 
+static int is_to_many(const struct ways *ways, bool enforced_only, bool *ret, struct err *err);
+
+// Where the node of a pod CIDR has an address of its own, by custom: the first one (flannel's tunnel) or the next (the
+// gateway of its pods). No object tells it, and what arrives there is decapsulated as well.
+static int is_gateway(const struct guard_world *world, const struct address *address, bool *ret, struct err *err)
+{
+    size_t n;
+    const struct node *const *nodes = state_nodes(world->state, &n);
+    if (n == SIZE_MAX) {
+        return err_oom(err);
+    }
+    struct address first = *address;
+    first.bytes[family_bits(address->family) / 8 - 1] &= 0xfe;
+    bool is = false;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < nodes[i]->n_pod_cidrs; j++) {
+            const struct prefix *cidr = &nodes[i]->pod_cidrs[j];
+            const struct address *base = cidr->length == family_bits(address->family) ? address : &first;
+            is = is || (address_equal(base, &cidr->address) && !is_unspecified(address));
+        }
+    }
+    *ret = is;
+    return 0;
+}
+
+static int is_decapsulated(const struct ways *ways, bool *ret, struct err *err)
+{
+    const struct address *destination = &ways->packet->destination;
+    bool is;
+    if (is_node_address(ways->world, destination, false, &is, err) < 0 ||
+        (!is && is_gateway(ways->world, destination, &is, err) < 0) ||
+        (!is && ways->world->facts && is_to_many(ways, false, &is, err) < 0)) {
+        return -1;
+    }
+    *ret = is;
+    return 0;
+}
+
 static int is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
 {
     const struct guard_world *world = ways->world;
@@ -138,7 +251,7 @@ static int is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
     if (ways->options->encap_allowed || !is_tunnel(world->facts, packet) || packet->arrival == ARRIVAL_FROM_NODE) {
         return 0;
     }
-    if (is_node_address(world, &packet->destination, false, &to_node, err) < 0) {
+    if (is_decapsulated(ways, &to_node, err) < 0) {
         return -1;
     }
     if (!to_node) {
@@ -173,8 +286,8 @@ static bool is_edge(const struct prefix *prefix, const struct address *address)
     return ones || zeros;
 }
 
-// To many: a group, everybody, or everybody in the network of a bridge with isolated pods.
-static int is_to_many(const struct ways *ways, bool *ret, struct err *err)
+// To many: a group, everybody, or everybody in the network of a bridge (with isolated pods).
+static int is_to_many(const struct ways *ways, bool enforced_only, bool *ret, struct err *err)
 {
     const struct facts *facts = ways->world->facts;
     const struct address *destination = &ways->packet->destination;
@@ -183,8 +296,9 @@ static int is_to_many(const struct ways *ways, bool *ret, struct err *err)
     for (size_t i = 0; edges && i < facts->n_routes && !many; i++) {
         const struct facts_interface *device =
             is_edge(&facts->routes[i].prefix, destination) ? facts_interface(facts, facts->routes[i].device) : NULL;
-        if (device && strcmp(device->kind, "bridge") == 0 &&
-            ways->is_enforced_bridge(ways->world, device->name, &many, err) < 0) {
+        bool bridge = device && strcmp(device->kind, "bridge") == 0;
+        many = bridge && !enforced_only;
+        if (bridge && enforced_only && ways->is_enforced_bridge(ways->world, device->name, &many, err) < 0) {
             return -1;
         }
     }
@@ -240,7 +354,7 @@ static int is_closed_group(const struct ways *ways, bool *ret, struct err *err)
     if (!ways->world->facts || (!bridged && !to_node)) {
         return 0;
     }
-    if (is_to_many(ways, &many, err) < 0) {
+    if (is_to_many(ways, true, &many, err) < 0) {
         return -1;
     }
     if (!many) {

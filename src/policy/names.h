@@ -19,11 +19,14 @@
 #define NAMES_INGRESS_POD "NETPOL-I-"           // + digest
 #define NAMES_POLICY "NETPOL-P-"                // + digest of the content
 #define NAMES_LINK_LOCAL_BRIDGED "NETPOL-LLF"   // link-local packets between the ports of a bridge
+#define NAMES_ROUTERS "NETPOL-RA"               // router advertisements and redirects
 #define NAMES_LINK_LOCAL_TO_NODE "NETPOL-LLI"   // link-local packets from pods to their node
 #define NAMES_SOURCE "NETPOL-GUARD"             // source guard: packets that a guarded pod may have sent
 #define NAMES_SOURCE_TREE "NETPOL-GA"           // … by source, and "NETPOL-GA-…" below the root
 #define NAMES_SOURCE_POD "NETPOL-G-"            // … + digest: the source is this pod's
 #define NAMES_SOURCE_FORGED "NETPOL-GL"         // … it is nobody's who sits where the packet came from
+#define NAMES_SOURCE_ELSEWHERE "NETPOL-GX"      // … it is a pod's, and the packet came from another place
+#define NAMES_SOURCE_CLIENTS "NETPOL-GD"        // … it is that of a DHCP client
 #define NAMES_SOURCE_PORTS "NETPOL-GB-"         // … + digest: the guarded ports of a bridge
 #define NAMES_ENCAP "NETPOL-ENCAP"              // tunnel packets
 #define NAMES_ENCAP_NODES "NETPOL-ENCAP-NODES"  // … of local pods

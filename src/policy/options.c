@@ -38,7 +38,8 @@ void policy_options_table(struct policy_options_args *args, struct cli_option re
          .target = &args->source_guard,
          .choices = "enforced|all|off",
          .preset = "enforced",
-         .help = "Which local pods may send from their own addresses alone: those isolated for egress, all, or none."},
+         .help = "Which local pods may send from their own addresses alone: those isolated for egress, all, or none. "
+                 "Nor is an isolated pod's address taken from another pod's place."},
         {.name = "drop-encap",
          .kind = CLI_UNFLAG,
          .target = &args->encap_allowed,

@@ -12,6 +12,9 @@
 #
 # Nothing here touches what is outside of the sandbox, and all of it ends with the sandbox.
 
+# What fails behind a pipe ("… | check_it") counts as well.
+shopt -s lastpipe
+
 KERNEL_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT_DIR=$(cd "$KERNEL_DIR/../.." && pwd)
 BUILD=$(cd "$ROOT_DIR" && realpath -m "${BUILD:-build}")

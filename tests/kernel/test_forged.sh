@@ -21,7 +21,9 @@ pod x/jail n1 bridged app=jail
 pod x/jailr n1 routed app=jail
 pod x/friend n1 bridged app=friend
 pod x/vault n1 bridged app=vault
+pod x/vaultr n1 routed app=vault
 pod x/free n1 bridged app=free
+pod x/freer n1 routed app=free
 pod x/far n2 bridged app=vault
 state_write
 
@@ -98,6 +100,31 @@ forgeries() { # yes|no what
     check_equal "$2: to the node from nobody's address, bridged" $want "$(reach_node x/jail 10.244.1.99 nobody-bridged)"
     check_equal "$2: to the node from nobody's address, routed" $want "$(reach_node x/jailr 10.245.1.99 nobody-routed)"
 }
+# A datagram that pretends to come from the victim and goes to its forger makes a flow; the forger "answers" in it.
+FLOW_PORT=4100
+answer() { # forger victim family tag
+    local mac device=cni0
+    [[ ${POD_KIND[$1]} == bridged ]] || device=${POD_VETH[$1]}
+    mac=$(ip netns exec n1 cat "/sys/class/net/$device/address")
+    FLOW_PORT=$((FLOW_PORT + 1))
+    in_pod "$1" python3 "$FORGE" frame eth0 "$mac" "$(address "$2" "$3")" "$(address "$1" "$3")" 80 $FLOW_PORT begun || return 1
+    sleep 0.1
+    in_pod "$1" python3 "$FORGE" frame eth0 "$mac" "$(address "$1" "$3")" "$(address "$2" "$3")" $FLOW_PORT 80 "$4"
+}
+answers() { # yes|no what
+    local pair family tag netns
+    for pair in free:vault free:vaultr freer:vault freer:vaultr; do
+        for family in 4 6; do
+            tag=a$RANDOM
+            netns=x-${pair#*:}
+            sniff_start "$netns" $tag
+            check "$2: ${pair%:*} answers what ${pair#*:} never said, IPv$family" answer "x/${pair%:*}" "x/${pair#*:}" $family $tag
+            sleep 0.3
+            check_equal "$2: does it arrive" "$1" "$(if arrived "$netns" $tag; then echo yes; else echo no; fi)"
+            sniff_stop "$netns"
+        done
+    done
+}
 honest() { # what
     check "$1: the friend reaches the vault" reaches x/friend x/vault udp/80
     check "$1: the friend reaches the vault, IPv6" reaches x/friend x/vault tcp/80 6
@@ -105,6 +132,10 @@ honest() { # what
     check "$1: the routed jail reaches what it may, IPv6" reaches x/jailr x/free udp/80 6
     check "$1: the jail reaches nothing else" blocked x/jail x/free tcp/80
     check "$1: who is not isolated reaches all" reaches x/free out tcp/80
+    check "$1: who is isolated for ingress asks and is answered" reaches x/vault x/free udp/80
+    check "$1: routed, IPv6" reaches x/vaultr x/free tcp/80 6
+    check "$1: and by another node" reaches x/vaultr out tcp/80
+    check "$1: nobody asks it" blocked x/free x/vault udp/80
 }
 
 echo "-- forged sources"
@@ -112,9 +143,11 @@ forgeries yes "no rules"
 check "rules without the guard" program n1 --source-guard=off
 honest "guard off"
 forgeries yes "guard off"
+answers yes "guard off"
 check "rules with the guard" program n1
-check "physdev rules are in the kernel" grep -q 'physdev-in' <(kernel_text n1)
+check "physdev rules are in the kernel" grep -q 'physdev-in' <(on_node n1 "iptables-$FILTER-save" -t filter)
 forgeries no "guard"
+answers no "guard"
 honest "guard"
 sniff_start x-vault free-as-friend
 check "a pod that is not isolated sends as a friend" forge x/free 4 x/friend x/vault free-as-friend
@@ -127,9 +160,27 @@ check_equal "it does not arrive" 0 "$(sniffed x-vault free-as-friend)"
 honest "all guarded"
 
 echo "-- forged tunnel packets"
-tunnel() { # pod tag
-    in_pod "$1" python3 "$FORGE" vxlan "${NODE_IP4[n2]}" 8472 1 02:00:00:00:01:02 "${POD_IP4[x/friend]}" \
+tunnel() { # pod tag [to]
+    in_pod "$1" python3 "$FORGE" vxlan "${3:-${NODE_IP4[n2]}}" 8472 1 02:00:00:00:01:02 "${POD_IP4[x/friend]}" \
         "${POD_IP4[x/far]}" 80 "$2"
+}
+# To where no object says that the node is, and to its own node.
+more_tunnels() { # yes|no what
+    local to tag=g$RANDOM
+    sniff_start x-far $tag
+    check "$2: a tunnel packet to the gateway of the other node's pods is sent" tunnel x/free $tag 10.244.2.1
+    sleep 0.4
+    check_equal "$2: does it arrive" "$1" "$(if arrived x-far $tag; then echo yes; else echo no; fi)"
+    sniff_stop x-far
+    for to in 255.255.255.255 10.244.1.255 224.0.0.1; do
+        tag=g$RANDOM
+        sniff_start x-vault $tag
+        check "$2: one to all of $to is sent" in_pod x/free python3 "$FORGE" vxlan $to 8472 1 02:00:00:00:01:01 \
+            "${POD_IP4[x/friend]}" "${POD_IP4[x/vault]}" 80 $tag
+        sleep 0.4
+        check_equal "$2: does it arrive" "$1" "$(if arrived x-vault $tag; then echo yes; else echo no; fi)"
+        sniff_stop x-vault
+    done
 }
 arrives_by_tunnel() { # pod tag: yes or no
     sniff_start x-far "$2"
@@ -140,10 +191,13 @@ arrives_by_tunnel() { # pod tag: yes or no
 unload n1
 check "rules of the other node" program n2
 check_equal "no rules: a pod without a policy passes for a friend on the other node" yes "$(arrives_by_tunnel x/free tunnel-open)"
+more_tunnels yes "no rules"
 check "rules that let tunnels pass" program n1 --no-drop-encap
+more_tunnels yes "tunnels pass"
 check_equal "guard off: so it does" yes "$(arrives_by_tunnel x/free tunnel-allowed)"
 check "rules" program n1
 check_equal "guard: it does not arrive" no "$(arrives_by_tunnel x/free tunnel-free)"
+more_tunnels no "guard"
 check_equal "guard: nor what an isolated pod sends" no "$(arrives_by_tunnel x/jail tunnel-jail)"
 sniff_start n2 raw-4 raw-41 raw-47
 for number in 4 41 47; do

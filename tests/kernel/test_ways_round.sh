@@ -23,6 +23,7 @@ pod x/ok n1 bridged app=ok
 pod x/vault n1 bridged app=vault
 pod x/vaultr n1 routed app=vault
 pod x/client n1 bridged app=client
+pod x/gate n1 bridged app=gate
 state_write
 
 give_policies() {
@@ -42,6 +43,14 @@ spec:
   podSelector: {matchLabels: {app: client}}
   policyTypes: [Egress]
   egress: [{ports: [{protocol: TCP, port: 21}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: x, name: gate}
+spec:
+  podSelector: {matchLabels: {app: gate}}
+  policyTypes: [Ingress]
+  ingress: [{ports: [{protocol: UDP, port: 80}]}]
 E2
 }
 forget_flows() {
@@ -82,26 +91,69 @@ many() { # yes|no what
         check_equal "$2: $group from a neighbour" "$1" "$(arrives x-vault $tag to_many x/bad "$group" $tag)"
     done
 }
+# Whether each of what the lines say arrives: "WHAT: arguments of forge.py"; TAG stands for a tag of its own.
+each_arrives() { # yes|no pod netns what [order-of-fragments] < lines
+    local name command n=0 tags=() names=() lines=() id=t$RANDOM
+    mapfile -t lines
+    for name in "${lines[@]}"; do tags+=("$id-$((n++))-"); done
+    sniff_start "$3" "${tags[@]}"
+    n=0
+    for command in "${lines[@]}"; do
+        names+=("${command%%: *}")
+        # shellcheck disable=SC2086 # words of a command
+        craft "$2" ${command#*: } "$id-$((n++))-" ${5:+"$5"} >"$WORK/sent" 2>&1 || fail "$4: ${command%%: *}: $(tail -1 "$WORK/sent")"
+    done
+    sleep 0.4
+    check_equal "$4" "$(printf "%s: $1\n" "${names[@]}")" \
+        "$(paste -d' ' <(printf '%s:\n' "${names[@]}") <(awk -v id="$id" 'index($1, id) == 1 { print $2 ? "yes" : "no" }' "$WORK/sniff.$3"))"
+    sniff_stop "$3"
+}
 # What every way below is tried with: from whom, and whether it is to arrive.
 ways() { # yes|no pod what
-    local from=$2 tag proto
-    tag=t$RANDOM
+    local target four six to4 to6 headers
+    four=${POD_IP4[$2]} six=${POD_IP6[$2]}
     for target in vault vaultr; do
-        check_equal "$3: fragments to $target" "$1" \
-            "$(arrives x-$target $tag-f-$target craft "$from" fragments "${POD_IP4[$from]}" "${POD_IP4[x/$target]}" 80 $tag-f-$target)"
-        check_equal "$3: behind extension headers to $target" "$1" \
-            "$(arrives x-$target $tag-e-$target craft "$from" ext6 "${POD_IP6[x/$target]}" 80 $tag-e-$target)"
+        to4=${POD_IP4[x/$target]} to6=${POD_IP6[x/$target]}
+        {
+            echo "fragments: fragments $four $to4 80"
+            echo "fragments, IPv6: fragments $six $to6 80"
+            echo "two extension headers, by a plain socket: ext6 $to6 80"
+            for headers in hop dst route frag ah hop,dst,route,frag,ah,dst; do
+                echo "behind $headers, UDP: chain $headers $six $to6 udp 80"
+                echo "behind $headers, TCP: chain $headers $six $to6 tcp 80"
+            done
+        } | each_arrives "$1" "$2" "x-$target" "$3: fragments and extension headers to $target"
+        {
+            echo "fragments: fragments $four $to4 80"
+            echo "fragments, IPv6: fragments $six $to6 80"
+        } | each_arrives "$1" "$2" "x-$target" "$3: fragments to $target, the last one first" backwards
     done
 }
+# Where a port decides, and what says the port may come late, twice or behind something.
+ports() { # yes|no what: to the port that policy does not allow
+    local four=${POD_IP4[x/ok]} six=${POD_IP6[x/ok]} to4=${POD_IP4[x/gate]} to6=${POD_IP6[x/gate]} headers
+    {
+        echo "fragments: fragments $four $to4 81"
+        echo "fragments, IPv6: fragments $six $to6 81"
+        for headers in hop dst route frag ah hop,dst,route,frag,ah,dst; do
+            echo "behind $headers: chain $headers $six $to6 udp 81"
+        done
+    } | each_arrives "$1" x/ok x-gate "$2: to another port"
+    {
+        echo "a fragment over the first one: fragments $four $to4 81"
+        echo "the same, IPv6: fragments $six $to6 81"
+    } | each_arrives "$1" x/ok x-gate "$2: to another port, written over an allowed one" overlap
+}
 invalid() { # yes|no pod what: flags that no segment has, and one of a flow that nobody began
-    local tag=i$RANDOM flags
-    for flags in 0x00 0x03 0x29; do
-        check_equal "$3: TCP flags $flags" "$1" \
-            "$(arrives x-vault $tag-$flags craft "$2" tcp "${POD_IP4[$2]}" "${POD_IP4[x/vault]}" 80 $flags $tag-$flags)"
+    local flags
+    # Each in a flow of its own: nothing before it is known.
+    for flags in 0x00 0x03 0x29 0x18; do
         forget_flows
+        {
+            echo "IPv4: tcp ${POD_IP4[$2]} ${POD_IP4[x/vault]} 80 $flags"
+            echo "IPv6: tcp ${POD_IP6[$2]} ${POD_IP6[x/vault]} 80 $flags"
+        } | each_arrives "$1" "$2" x-vault "$3: TCP flags $flags"
     done
-    check_equal "$3: in the middle of a flow" "$1" \
-        "$(arrives x-vault $tag-ack craft "$2" tcp "${POD_IP4[$2]}" "${POD_IP4[x/vault]}" 80 0x18 $tag-ack)"
     forget_flows
 }
 notrack() { # 1|0
@@ -119,9 +171,32 @@ untracked() { # yes|no pod what
 to_81() { # pod to from tag
     in_pod "$1" "$NETPROBE" send --proto udp --from "$3" --to "$2" --port 81 --sport-step 1 --count 3 --tag "$4"
 }
-tagged() { # yes|no what
+tagged() { # yes|no what [types]
     local tag=v$RANDOM
-    check_equal "$2" "$1" "$(arrives x-vault $tag craft x/bad vlan0 eth0 "$(mac_of x/vault)" "${POD_IP4[x/bad]}" "${POD_IP4[x/vault]}" 80 $tag)"
+    check_equal "$2" "$1" "$(arrives x-vault $tag craft x/bad vlan "${3:-8100}" eth0 "$(mac_of x/vault)" "${POD_IP4[x/bad]}" "${POD_IP4[x/vault]}" 80 $tag)"
+}
+# What a DHCP client broadcasts, to neighbours: it has no address that a tree could judge.
+dhcp() { # yes|no pod what
+    local tag=d$RANDOM
+    check_equal "$3" "$1" \
+        "$(arrives x-ok $tag craft "$2" frame eth0 ff:ff:ff:ff:ff:ff 0.0.0.0 255.255.255.255 68 67 $tag)"
+}
+# An address that a neighbour, as a router, gives the vault; no object tells it. Each time another one.
+PLANTED=0
+plant() { # yes|no what
+    local prefix
+    PLANTED=$((PLANTED + 1))
+    prefix=2001:db8:bad:$PLANTED::
+    on_pod_setting x/vault accept_ra 1
+    craft x/bad router eth0 "$(link_local x-bad eth0)" "$prefix/64"
+    check_equal "$2" "$1" "$(if eventually 2 has_address x/vault "$prefix"; then echo yes; else echo no; fi)"
+    on_pod_setting x/vault accept_ra 0
+}
+on_pod_setting() { # pod name value
+    in_pod "$1" bash -c "echo $3 > /proc/sys/net/ipv6/conf/eth0/$2"
+}
+has_address() { # pod beginning
+    in_pod "$1" ip -6 -o addr show dev eth0 | grep -q " ${2%::}:"
 }
 # A data connection that a helper expects, to a port that policy does not allow.
 data_connection() {
@@ -144,7 +219,10 @@ many yes "no rules"
 ways yes x/bad "no rules"
 invalid yes x/bad "no rules"
 vlan_filter 0
-tagged yes "no rules: VLAN 0"
+for types in 8100 88a8 8100,8100 88a8,8100; do tagged yes "no rules: VLAN 0, tags $types" $types; done
+plant yes "no rules: a neighbour as a router"
+dhcp yes x/client "no rules: a DHCP client's broadcast"
+ports yes "no rules"
 check "a host rule that lets port 81 be untracked" notrack 1
 untracked yes x/bad "no rules"
 HELPER=1
@@ -168,6 +246,12 @@ many no "isolated, port known"
 check_equal "multicast to who is not isolated arrives" yes \
     "$(arrives x-ok honest-group to_many x/bad 224.0.0.1 honest-group)"
 check_equal "and by IPv6" yes "$(arrives x-ok honest-group6 to_many x/bad ff02::1%eth0 honest-group6)"
+plant no "no neighbour is a router"
+dhcp no x/client "a DHCP client that is isolated for egress is not heard by neighbours"
+dhcp yes x/bad "one that is not isolated is"
+ports no "not allowed"
+check "the port that is allowed is served" reaches x/ok x/gate udp/80
+check "and by IPv6" reaches x/ok x/gate udp/80 6
 ways no x/bad "not allowed"
 ways no x/badr "not allowed, routed"
 ways yes x/ok "allowed"
@@ -187,6 +271,17 @@ vlan_filter 1
 # Or the answer, which no rule denies, would have opened the flow from its other end.
 forget_flows
 tagged no "filter-vlan-tagged on"
+forget_flows
+tagged no "filter-vlan-tagged on, of the other kind" 88a8
+if on_node n1 ebtables -A FORWARD -p 802_1Q -j DROP 2>/dev/null && on_node n1 ebtables -A FORWARD -p 0x88a8 -j DROP; then
+    # Two tags are no IP to bridge netfilter, whatever the switch: docs/HOSTS.md says what to do.
+    for types in 8100,8100 88a8,8100 8100,8100,8100; do
+        forget_flows
+        tagged no "rules of the bridge drop what has tags: $types" $types
+    done
+else
+    skip "two VLAN 0 tags: no ebtables here"
+fi
 check "untagged traffic goes on" reaches x/ok x/vault tcp/80
 
 if [[ $HELPER ]]; then

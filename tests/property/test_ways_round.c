@@ -2,7 +2,8 @@
 //
 // The guards of DESIGN 11, packet by packet, as a person says what is to become of them: the evaluator and the compiled
 // rules are both asked. The node is that of tests/golden/ways-round: both (veth2, isolated both ways), free (veth3),
-// lost (isolated for ingress, its port is not known), out (veth5, isolated for egress) behind the bridge cni0; routed
+// lost (isolated for ingress, its port is not known), out (veth5, isolated for egress) and in (veth6, isolated for
+// ingress) behind the bridge cni0; routed
 // (vethr) and two that share veths, isolated for egress.
 // clang-format off
 #include <setjmp.h>
@@ -61,6 +62,7 @@ struct row {
     const char *port_out;
     uint8_t protocol;
     uint16_t port;
+    uint8_t type;  // of ICMPv6 (protocol 58), with hop limit 255
     uint32_t connmark;
     enum ct_state ct;
     bool want;
@@ -78,6 +80,12 @@ static struct packet packet_of(const struct row *row)
     struct packet packet = {.arrival = row->arrival, .connmark = row->connmark, .ct = row->ct};
     packet.protocol = row->protocol ? row->protocol : PROTOCOL_TCP;
     packet.port = row->protocol ? row->port : 80;
+    if (row->type) {
+        packet.protocol = 58;
+        packet.port = 0;
+        packet.icmp_type = row->type;
+        packet.hop_limit = 255;
+    }
     assert_true(address_parse(row->source, &packet.source) && address_parse(row->destination, &packet.destination));
     (void)snprintf(packet.in, sizeof(packet.in), "%s", row->in ? row->in : "");
     (void)snprintf(packet.out, sizeof(packet.out), "%s", row->out ? row->out : "");
@@ -131,6 +139,27 @@ static void test_source_guard(void **unused)
          .want = true},
         {TO_NODE("a DHCP client: a broadcast to the node", "0.0.0.0", "255.255.255.255", "cni0", "veth5"),
          .protocol = PROTOCOL_UDP, .port = 67},
+        {FORWARD("a DHCP client that is isolated for egress", "0.0.0.0", "255.255.255.255", "cni0", "veth5", "br9", ""),
+         .protocol = PROTOCOL_UDP, .port = 67},
+        {FORWARD("free as out, to itself", "10.244.1.5", "10.244.1.3", "cni0", "veth3", "cni0", "veth3")},
+        {FORWARD("free as routed", "10.244.1.129", "192.0.2.9", "cni0", "veth3", "eth0", "")},
+        {FORWARD("shared as both", "10.244.1.2", "192.0.2.9", "veths", "", "eth0", "")},
+        {FORWARD("a port that nobody knows, as both", "10.244.1.2", "192.0.2.9", "cni0", "veth9", "eth0", "")},
+        {FORWARD("free as in, to itself", "10.244.1.6", "10.244.1.3", "cni0", "veth3", "cni0", "veth3")},
+        {FORWARD("free as in, IPv6", "fd00:244:1::6", "2001:db8::9", "cni0", "veth3", "eth0", "")},
+        {FORWARD("routed as in", "10.244.1.6", "192.0.2.9", "vethr", "", "eth0", "")},
+        {FORWARD("shared as in", "10.244.1.6", "192.0.2.9", "veths", "", "eth0", "")},
+        {TO_NODE("free as in to the node", "10.244.1.6", "192.0.2.1", "cni0", "veth3")},
+        {FORWARD("in itself", "10.244.1.6", "192.0.2.9", "cni0", "veth6", "eth0", ""), .want = true},
+        {FORWARD("in itself, IPv6", "fd00:244:1::6", "2001:db8::9", "cni0", "veth6", "eth0", ""), .want = true},
+        {FORWARD("in as nobody", "10.9.9.9", "192.0.2.9", "cni0", "veth6", "eth0", ""), .want = true},
+        {FORWARD("in by the uplink", "10.244.1.6", "192.0.2.9", "eth0", "", "eth0", ""), .want = true},
+        {FORWARD("free as lost, whose place is not known", "10.244.1.4", "192.0.2.9", "cni0", "veth3", "eth0", ""),
+         .want = true},
+        {FORWARD("free as a pod of another node", "10.244.2.3", "192.0.2.9", "cni0", "veth3", "eth0", ""),
+         .want = true},
+        {FORWARD("free as both, IPv6", "fd00:244:1::2", "2001:db8::9", "cni0", "veth3", "eth0", "")},
+        {TO_NODE("free as both to the node", "10.244.1.2", "192.0.2.1", "cni0", "veth3")},
     };
     judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
     static const struct row all[] = {
@@ -138,12 +167,20 @@ static void test_source_guard(void **unused)
         {FORWARD("free as nobody", "10.9.9.9", "192.0.2.9", "cni0", "veth3", "eth0", "")},
         {TO_NODE("free, a DHCP client", "0.0.0.0", "255.255.255.255", "cni0", "veth3"), .protocol = PROTOCOL_UDP,
          .port = 67, .want = true},
+        {TO_NODE("free as lost, which is not isolated: its place is not known", "10.244.1.4", "192.0.2.1", "cni0",
+                 "veth9"),
+         .want = true},
+        {FORWARD("out, a DHCP client by another bridge", "0.0.0.0", "255.255.255.255", "cni0", "veth5", "br9", ""),
+         .protocol = PROTOCOL_UDP, .port = 67},
+        {FORWARD("free, a DHCP client by another bridge", "0.0.0.0", "255.255.255.255", "cni0", "veth3", "br9", ""),
+         .protocol = PROTOCOL_UDP, .port = 67, .want = true},
         {TO_NODE("free, port 68", "0.0.0.0", "255.255.255.255", "cni0", "veth3"), .protocol = PROTOCOL_UDP, .port = 68},
         {FORWARD("lost: its port is not known", "10.9.9.9", "192.0.2.9", "cni0", "veth4", "eth0", ""), .want = true},
     };
     judge(&(struct policy_options){.source_guard = SOURCE_GUARD_ALL}, all, ARRAY_SIZE(all));
     static const struct row off[] = {
         {FORWARD("out as free", "10.244.1.3", "192.0.2.9", "cni0", "veth5", "eth0", ""), .want = true},
+        {FORWARD("free as in", "10.244.1.6", "192.0.2.9", "cni0", "veth3", "eth0", ""), .want = true},
     };
     judge(&(struct policy_options){.source_guard = SOURCE_GUARD_OFF}, off, ARRAY_SIZE(off));
 }
@@ -166,6 +203,19 @@ static void test_encap(void **unused)
         {FORWARD("from a forged source", "10.9.9.9", "192.0.2.2", "veths", "", "eth0", ""), .protocol = 47},
         {FORWARD("IP in IP", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = 4},
         {FORWARD("IPv6 in IP", "10.244.1.3", "192.0.2.2", "cni0", "", "eth0", ""), .protocol = 41},
+        {FORWARD("to the gateway of the other node's pods", "10.244.1.3", "10.244.2.1", "cni0", "", "vx0", ""),
+         .protocol = PROTOCOL_UDP, .port = 8472},
+        {FORWARD("to its tunnel's address", "10.244.1.3", "10.244.2.0", "cni0", "", "vx0", ""), .protocol = 4},
+        {FORWARD("to a pod of it", "10.244.1.3", "10.244.2.2", "cni0", "", "vx0", ""), .protocol = PROTOCOL_UDP,
+         .port = 8472, .want = true},
+        {TO_NODE("to all of the network", "10.244.1.3", "10.244.1.127", "cni0", "veth3"), .protocol = PROTOCOL_UDP,
+         .port = 8472},
+        {TO_NODE("to everybody", "10.244.1.3", "255.255.255.255", "cni0", "veth3"), .protocol = PROTOCOL_UDP,
+         .port = 8472},
+        {TO_NODE("to a group", "10.244.1.3", "224.0.0.1", "veths", ""), .protocol = 47},
+        {TO_NODE("to a group, IPv6", "fd00:244:1::3", "ff02::1", "veths", ""), .protocol = PROTOCOL_UDP, .port = 4789},
+        {TO_NODE("to a group by the uplink", "192.0.2.2", "224.0.0.1", "eth0", ""), .protocol = PROTOCOL_UDP,
+         .port = 8472, .want = true},
         {FORWARD("to who is no node", "10.244.1.3", "192.0.2.9", "cni0", "", "eth0", ""), .protocol = 47, .want = true},
         {TO_NODE("from the other node", "192.0.2.2", "192.0.2.1", "eth0", ""), .protocol = PROTOCOL_UDP, .port = 8472,
          .want = true},
@@ -203,6 +253,21 @@ static void test_groups(void **unused)
         {TO_NODE("but not with another's address", "10.244.1.3", "192.0.2.1", "cni0", "veth5")},
     };
     judge(&(struct policy_options){.host_egress_allowed = true}, host, ARRAY_SIZE(host));
+}
+
+static void test_false_routers(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {FORWARD("an advertisement to all", "fe80::9", "ff02::1", "cni0", "veth3", "cni0", "veth5"), .type = 134},
+        {FORWARD("to one", "fe80::9", "fe80::8", "cni0", "veth3", "cni0", "veth5"), .type = 134},
+        {FORWARD("a redirect", "fe80::9", "fd00:244:1::3", "cni0", "veth3", "cni0", "veth3"), .type = 137},
+        {FORWARD("a solicitation of routers", "fe80::9", "ff02::2", "cni0", "veth3", "cni0", "veth5"), .type = 133,
+         .want = true},
+        {FORWARD("a neighbour's", "fe80::9", "fe80::8", "cni0", "veth3", "cni0", "veth5"), .type = 136, .want = true},
+        {FORWARD("between other bridges", "fe80::9", "ff02::1", "br9", "", "br9", ""), .type = 134, .want = true},
+    };
+    judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
 }
 
 static void test_unknown_pods(void **unused)
@@ -269,7 +334,7 @@ static void test_unguarded_are_counted(void **unused)
         bool facts;
         size_t want;
     } rows[] = {{SOURCE_GUARD_ENFORCED, true, 1},  {SOURCE_GUARD_ALL, true, 3},  {SOURCE_GUARD_OFF, true, 0},
-                {SOURCE_GUARD_ENFORCED, false, 4}, {SOURCE_GUARD_ALL, false, 7}, {SOURCE_GUARD_OFF, false, 0}};
+                {SOURCE_GUARD_ENFORCED, false, 4}, {SOURCE_GUARD_ALL, false, 8}, {SOURCE_GUARD_OFF, false, 0}};
     struct world world = world_of_golden();
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
@@ -287,9 +352,13 @@ static void test_unguarded_are_counted(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source_guard), cmocka_unit_test(test_encap),
-        cmocka_unit_test(test_groups),       cmocka_unit_test(test_unknown_pods),
-        cmocka_unit_test(test_revoked),      cmocka_unit_test(test_unguarded_are_counted),
+        cmocka_unit_test(test_source_guard),
+        cmocka_unit_test(test_encap),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_false_routers),
+        cmocka_unit_test(test_unknown_pods),
+        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_unguarded_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

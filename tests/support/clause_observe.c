@@ -271,6 +271,17 @@ static bool guards(const struct look *look, struct clause_set *met)
     return false;
 }
 
+static bool is_false_router(const struct look *look)
+{
+    const struct clause_world *world = look->world;
+    bool is;
+    if (guard_is_false_router(world->state, world->node, world->facts, look->packet, &is, NULL) < 0) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    return is;
+}
+
 // What is no clause of the specification but a way round all of them (DESIGN 11) is the evaluator's own to say.
 static bool drops_otherwise(const struct look *look)
 {
@@ -280,7 +291,7 @@ static bool drops_otherwise(const struct look *look)
         fputs("out of memory\n", stderr);
         exit(1);
     }
-    return dropped;
+    return dropped || is_false_router(look);
 }
 
 // ---- what passes whatever the policies say -------------------------------------------------------------------------
@@ -327,7 +338,7 @@ static bool passes_all(const struct look *look, struct clause_set *met)
         clause_mark(met, CLAUSE_NO_IPVS_OUTPUT);
     } else if (packet->ct == CT_RELATED && packet->protocol == icmp) {
         clause_mark(met, CLAUSE_RELATED_ERROR);
-    } else if (is_discovery(packet) && packet->hop_limit == 255) {
+    } else if (is_discovery(packet) && packet->hop_limit == 255 && !is_false_router(look)) {
         clause_mark(met, CLAUSE_NDP);
         if (address_equal(&packet->source, &unspecified)) {
             clause_mark(met, CLAUSE_NDP_UNSPECIFIED);

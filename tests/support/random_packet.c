@@ -270,8 +270,20 @@ static void speak_on_link(struct rng *rng, struct packet *packet)
     }
 }
 
-// A tunnel to some node, a DHCP client, a group.
-static void aim_at_guards(struct random_cluster *cluster, struct packet *packet)
+// The address of one pod from the bridge of others.
+static void forge_neighbour(struct rng *rng, const struct facts *facts, struct packet *packet)
+{
+    const struct facts_port *port = &facts->ports[rng_below(rng, facts->n_ports)];
+    const struct facts_interface *behind = facts_pod_interface(facts, &port->address);
+    if (port->address.family == packet->source.family && behind && packet->arrival != ARRIVAL_FROM_NODE) {
+        packet->source = port->address;
+        memcpy(packet->in, behind->name, sizeof(packet->in));
+        (void)snprintf(packet->physdev_in, sizeof(packet->physdev_in), "%s", RNG_PICK(rng, random_bridge_ports));
+    }
+}
+
+// A tunnel to some node, a DHCP client, a group, a neighbour's address.
+static void aim_at_guards(struct random_cluster *cluster, const struct facts *facts, struct packet *packet)
 {
     static const uint8_t tunnels[] = {4, 41, 47, PROTOCOL_UDP, PROTOCOL_UDP, PROTOCOL_UDP};
     static const uint16_t ports[] = {8472, 4789, 6081, 51820, 8471};
@@ -282,6 +294,10 @@ static void aim_at_guards(struct random_cluster *cluster, struct packet *packet)
         static const char *const nodes[] = {"n1", "n2", "n3"};
         const struct address *node = node_address_of(cluster, RNG_PICK(rng, nodes), family);
         packet->destination = node ? *node : packet->destination;
+        // Or the gateway of its pods.
+        if (rng_chance(rng, 25)) {
+            (void)address_parse(family == FAMILY_V4 ? "10.244.2.1" : "fd00:244:2::1", &packet->destination);
+        }
         packet->protocol = RNG_PICK(rng, tunnels);
         packet->port = packet->protocol == PROTOCOL_UDP ? RNG_PICK(rng, ports) : 0;
     } else if (kind < 9) {
@@ -291,6 +307,8 @@ static void aim_at_guards(struct random_cluster *cluster, struct packet *packet)
         (void)address_parse(rng_chance(rng, 80) ? "255.255.255.255" : "10.244.1.2", &packet->destination);
         packet->protocol = PROTOCOL_UDP;
         packet->port = rng_chance(rng, 80) ? 67 : 68;
+    } else if (kind < 16 && facts && facts->n_ports > 0) {
+        forge_neighbour(rng, facts, packet);
     }
 }
 
@@ -320,7 +338,7 @@ static void fill(struct random_cluster *cluster, const char *node, bool wide, co
     if (wide) {
         come_home(rng, facts, &packet);
         random_ports_and_mark(rng, facts, &packet);
-        aim_at_guards(cluster, &packet);
+        aim_at_guards(cluster, facts, &packet);
     }
     *ret = packet;
 }

@@ -198,6 +198,13 @@ static struct node *random_node(struct random_cluster *cluster, const struct obj
         (void)snprintf(buf, sizeof(buf), i == FAMILY_V4 ? "10.244.%zu.0/24" : "fd00:244:%zu::/64", index + 1);
         (void)prefix_parse(buf, &cidrs[i]);
     }
+    // Nodes are given other addresses and ranges.
+    if (rng_chance(&cluster->rng, 20)) {
+        addresses[FAMILY_V4].bytes[3] = (uint8_t)(200 + index);
+    }
+    if (rng_chance(&cluster->rng, 20)) {
+        (void)prefix_parse("10.244.1.0/26", &cidrs[FAMILY_V4]);
+    }
     node->meta = *meta;
     node->addresses = addresses;
     node->n_addresses = 1 + rng_below(&cluster->rng, FAMILY_COUNT);

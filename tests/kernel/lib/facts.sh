@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Rules for facts that a test completes: with the bridge ports of all pods, as if each had been seen there.
+# Rules for facts that a test completes: with the bridge ports of all pods, as if each had been seen there. In the tables
+# of the backend that the test is for.
+
+FILTER=${NETPOLD_BACKEND:-legacy}
 
 # The rules for the facts of the node, with the ports of its pods, loaded by the stock tools.
 program() { # node options…
@@ -25,13 +28,13 @@ json.dump(facts, sys.stdout)' "$WORK/facts.raw" >"$WORK/facts.$name" || return 1
     "$NETPOLCTL" render -f "$STATE" --node "$name" --facts "$WORK/facts.$name" "$@" --section ipset |
         on_node "$name" ipset restore &&
         "$NETPOLCTL" render -f "$STATE" --node "$name" --facts "$WORK/facts.$name" "$@" --section iptables |
-        on_node "$name" iptables-legacy-restore --noflush &&
+        on_node "$name" "iptables-$FILTER-restore" --noflush &&
         "$NETPOLCTL" render -f "$STATE" --node "$name" --facts "$WORK/facts.$name" "$@" --section ip6tables |
-        on_node "$name" ip6tables-legacy-restore --noflush
+        on_node "$name" "ip6tables-$FILTER-restore" --noflush
 }
 unload() { # node: nothing else is in its filter tables
     local tool
-    for tool in iptables-legacy ip6tables-legacy; do
+    for tool in "iptables-$FILTER" "ip6tables-$FILTER"; do
         on_node "$1" "$tool" -w -F && on_node "$1" "$tool" -w -X || return 1
     done
     on_node "$1" ipset destroy

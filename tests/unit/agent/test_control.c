@@ -109,7 +109,8 @@ static int up(void **state)
     struct err err = {0};
     struct fixture *f = calloc(1, sizeof(*f));
     (void)snprintf(f->folder, sizeof(f->folder), "/tmp/control.XXXXXX");
-    if (!mkdtemp(f->folder) || loop_new(&f->loop, &err) < 0 || loop_add_timer(f->loop, on_time, f, &f->timer, &err) < 0) {
+    if (!mkdtemp(f->folder) || loop_new(&f->loop, &err) < 0 ||
+        loop_add_timer(f->loop, on_time, f, &f->timer, &err) < 0) {
         return -1;
     }
     (void)snprintf(f->path, sizeof(f->path), "%s/test.sock", f->folder);
