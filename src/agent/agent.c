@@ -21,7 +21,7 @@
 #include "base/num.h"
 #include "base/version.h"
 
-enum { TICK_MS = 5000, LOCK_WAIT_MS = 50, AGENT_SECTIONS = 4, AGENT_OPS = 8 };
+enum { TICK_MS = 5000, CLEAN_TICKS = 120, LOCK_WAIT_MS = 100, AGENT_SECTIONS = 4, AGENT_OPS = 8 };
 
 struct agent {
     const struct agent_config *config;
@@ -32,6 +32,8 @@ struct agent {
     struct fault fault;
     struct node_lock *lock;
     struct sync *sync;
+    bool in_force;  // a whole apply went well
+    unsigned ticks;
     bool other_clean;  // nothing of ours is left in the backend that is not used, or that was said
     struct host_watch *host;
     struct revoke *revoke;
@@ -125,6 +127,10 @@ static void clean_other(struct agent *agent)
 static void on_applied(const struct sync_applied *applied, void *arg)
 {
     struct agent *agent = arg;
+    if (!applied->partial) {
+        agent->in_force = true;
+        node_lock_set_programmed(agent->lock, true);
+    }
     if (applied->structural && !applied->partial && !agent->other_clean) {
         clean_other(agent);
     }
@@ -150,6 +156,14 @@ static void on_tick(void *arg)
 {
     struct agent *agent = arg;
     health_tick(&agent->health, num_now_ms());
+    // Somebody may have copied our rules to the other backend, and a lock may have been held.
+    agent->other_clean = agent->other_clean && ++agent->ticks % CLEAN_TICKS != 0;
+    if (agent->in_force && !agent->other_clean && health_ready(&agent->health)) {
+        clean_other(agent);
+    }
+    if (agent->control) {
+        control_keep(agent->control);
+    }
     loop_arm(agent->tick, TICK_MS);
 }
 
@@ -166,6 +180,7 @@ static void refresh(struct agent *agent, const char *why)
     // In this order: what is read here is applied before the kernel is read back.
     agent->source->ops->refresh(agent->source);
     host_watch_refresh(agent->host);
+    agent->other_clean = false;
     sync_verify(agent->sync);
 }
 

@@ -398,6 +398,36 @@ int control_new(struct loop *loop, const char *path, const struct control_op *op
     return 0;
 }
 
+void control_keep(struct control *control)
+{
+    struct stat st;
+    struct err err = {0};
+    int fd = -1;
+    struct loop_fd *source = NULL;
+    if (lstat(control->path, &st) == 0 && st.st_dev == control->device && st.st_ino == control->inode) {
+        return;
+    }
+    if (control_listen(control->path, &fd, &err) < 0 ||
+        loop_add_fd(control->loop, fd, LOOP_READ, on_listener, control, &source, &err) < 0) {
+        log_event(LOG_LEVEL_ERROR, "control-socket-lost", "path=%s error=%s", log_quote(control->path),
+                  log_quote(err.msg));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return;
+    }
+    loop_remove_fd(control->source);
+    (void)close(control->fd);
+    control->fd = fd;
+    control->source = source;
+    control->paused = false;
+    if (lstat(control->path, &st) == 0) {
+        control->device = st.st_dev;
+        control->inode = st.st_ino;
+    }
+    log_event(LOG_LEVEL_WARN, "control-socket-made-anew", "path=%s", log_quote(control->path));
+}
+
 void control_free(struct control *control)
 {
     if (!control) {

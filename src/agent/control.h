@@ -47,6 +47,8 @@ NODISCARD int control_make_folder(const char *path, struct err *err);
 // ops: a table that outlives it, ended by a row without a name.
 NODISCARD int control_new(struct loop *loop, const char *path, const struct control_op *ops, struct control **ret,
                           struct err *err);
+// Looks whether the socket is still there, and makes it anew when somebody removed it. Connections live on.
+void control_keep(struct control *control);
 void control_free(struct control *control);  // the socket is removed
 CLEANUP_DEFINE(struct control, control_free);
 

@@ -17,7 +17,13 @@ struct node_lock {
     struct loop_fd *source;
     node_lock_fn *fn;
     void *arg;
+    bool daemon;      // it listens
+    bool programmed;  // the kernel of this node held our rules once since its start
 };
+
+enum { TEXT = 64 };
+static const char daemon_word[] = "daemon\n";
+static const char programmed_word[] = "programmed\n";
 
 static int lock_path(char ret[4096], struct err *err)
 {
@@ -45,6 +51,17 @@ static int refuse(int fd, const char *path, struct err *err)
     return err_set(err, ERR_RETRY, EWOULDBLOCK, "%s holds %s: one netpold per node", who, path);
 }
 
+// For people, and for the next one. Nothing here is worth refusing to work: a full disk is no reason to leave a node
+// open.
+static void put_text(const struct node_lock *lock)
+{
+    char text[TEXT];
+    int len = snprintf(text, sizeof(text), "%ld\n%s%s", (long)getpid(), lock->daemon ? daemon_word : "",
+                       lock->programmed ? programmed_word : "");
+    (void)!ftruncate(lock->fd, 0);
+    (void)!pwrite(lock->fd, text, (size_t)len, 0);
+}
+
 int node_lock_take(struct node_lock **ret, struct err *err)
 {
     char path[4096];
@@ -65,13 +82,38 @@ int node_lock_take(struct node_lock **ret, struct err *err)
     }
     struct flock mine = whole_file;
     (void)fcntl(lock->fd, F_SETLK, &mine);
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(lock->fd, 0) < 0 || pwrite(lock->fd, text, (size_t)len, 0) != len) {
-        return err_errno(err, "cannot write %s", path);
+    char text[TEXT] = "";
+    if (pread(lock->fd, text, sizeof(text) - 1, 0) > 0) {
+        lock->programmed = strstr(text, programmed_word) != NULL;
     }
+    put_text(lock);
     *ret = TAKE(lock);
     return 0;
+}
+
+bool node_lock_programmed(const struct node_lock *lock)
+{
+    return lock->programmed;
+}
+
+void node_lock_set_programmed(struct node_lock *lock, bool programmed)
+{
+    if (lock->programmed != programmed) {
+        lock->programmed = programmed;
+        put_text(lock);
+    }
+}
+
+bool node_lock_has_daemon(void)
+{
+    struct err err = {0};
+    char path[4096];
+    char text[TEXT] = "";
+    if (lock_path(path, &err) < 0) {
+        return false;
+    }
+    CLEANUP(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && pread(fd, text, sizeof(text) - 1, 0) > 0 && strstr(text, daemon_word);
 }
 
 void node_lock_free(struct node_lock *lock)
@@ -114,6 +156,8 @@ int node_lock_listen(struct node_lock *lock, struct loop *loop, node_lock_fn *fn
     if (lock->inotify_fd < 0 || inotify_add_watch(lock->inotify_fd, path, IN_ATTRIB) < 0) {
         return err_errno(err, "cannot watch %s", path);
     }
+    lock->daemon = true;
+    put_text(lock);
     return loop_add_fd(loop, lock->inotify_fd, LOOP_READ, on_readable, lock, &lock->source, err);
 }
 

@@ -20,6 +20,13 @@ NODISCARD int node_lock_take(struct node_lock **ret, struct err *err);
 void node_lock_free(struct node_lock *lock);
 CLEANUP_DEFINE(struct node_lock, node_lock_free);
 
+// Whether rules of ours were in force since the node's start, as a holder before said: then an empty kernel is drift.
+// Kept in the file, which a reboot removes.
+bool node_lock_programmed(const struct node_lock *lock);
+void node_lock_set_programmed(struct node_lock *lock, bool programmed);
+// Whether who holds the lock listens: a daemon, not a single pass.
+bool node_lock_has_daemon(void);
+
 // Calls fn from the loop when somebody asks.
 typedef void node_lock_fn(void *arg);
 NODISCARD int node_lock_listen(struct node_lock *lock, struct loop *loop, node_lock_fn *fn, void *arg, struct err *err);

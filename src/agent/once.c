@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@
 #include "base/num.h"
 #include "policy/compile.h"
 #include "ruleset/diff.h"
+
+// Until another pass has ended.
+enum { PASS_WAIT_MS = 60000, PASS_LOOK_MS = 100 };
 
 struct pass {
     const struct agent_config *config;
@@ -147,7 +151,8 @@ static int ask_daemon(struct pass *pass, struct once_report *report, struct err 
 }
 
 // What the backend that is not used holds from before, now that ours is in force; and the sets that only that held.
-static int clean_other(struct pass *pass, struct err *err)
+// What goes is added to ret.
+static int clean_other(struct pass *pass, struct apply_report *ret, struct err *err)
 {
     const struct backend_ops *ops = pass->config->backend;
     const struct backend_options options = {.step = fault_step, .step_arg = &pass->fault};
@@ -155,14 +160,22 @@ static int clean_other(struct pass *pass, struct err *err)
     if (backend_clean_other(ops, &options, &report, err) < 0) {
         return -1;
     }
-    return report.writes ? ops->apply(pass->backend, NULL, pass->want, &report, err) : 0;
+    if (!report.writes) {
+        return 0;
+    }
+    log_event(LOG_LEVEL_WARN, "other-backend-cleaned", "chains=%zu jumps=%zu", report.chains_deleted,
+              report.hooks_written);
+    ret->chains_deleted += report.chains_deleted;
+    ret->hooks_written += report.hooks_written;
+    ret->writes += report.writes;
+    return ops->apply(pass->backend, NULL, pass->want, &report, err);
 }
 
 // Applies, and reads back that the kernel holds it.
 static int program(struct pass *pass, struct apply_report *ret, struct err *err)
 {
     const struct backend_ops *ops = pass->config->backend;
-    if (backend_apply(ops, pass->backend, NULL, pass->want, ret, err) < 0 || clean_other(pass, err) < 0) {
+    if (backend_apply(ops, pass->backend, NULL, pass->want, ret, err) < 0 || clean_other(pass, ret, err) < 0) {
         return -1;
     }
     struct apply_report again = {0};
@@ -213,7 +226,7 @@ static int cut_flows(struct pass *pass, struct once_report *report, struct err *
     return program(pass, &more, err);
 }
 
-static int write_pass(struct pass *pass, struct once_report *report, struct err *err)
+static int write_pass(struct pass *pass, struct node_lock *lock, struct once_report *report, struct err *err)
 {
     CLEANUP(ruleset_free) struct ruleset *before = NULL;
     uint64_t start = num_now_ns();
@@ -227,7 +240,8 @@ static int write_pass(struct pass *pass, struct once_report *report, struct err 
     if (rc < 0) {
         return -1;
     }
-    bool first = is_empty(before);
+    bool first = is_empty(before) && !node_lock_programmed(lock);
+    node_lock_set_programmed(lock, true);
     report->result = report->apply.writes == 0 ? ONCE_IN_STEP : first ? ONCE_FIRST : ONCE_REPAIRED;
     if (report->result == ONCE_REPAIRED) {
         drift_keep_repaired(&report->drift, &report->apply);
@@ -245,14 +259,23 @@ static int run_pass(struct pass *pass, struct once_report *report, struct err *e
     report->want = pass->want;
     report->stats = pass->stats;
     CLEANUP(node_lock_free) struct node_lock *lock = NULL;
-    if (node_lock_take(&lock, err) == 0) {
-        return write_pass(pass, report, err);
+    uint64_t until_ms = num_now_ms() + PASS_WAIT_MS;
+    while (node_lock_take(&lock, err) < 0) {
+        if (err->kind != ERR_RETRY) {
+            return -1;
+        }
+        if (node_lock_has_daemon()) {
+            err_clear(err);
+            return ask_daemon(pass, report, err);
+        }
+        // Another pass: it ends by itself, and what it writes may be older than what is known here.
+        if (num_now_ms() >= until_ms) {
+            return -1;
+        }
+        err_clear(err);
+        (void)poll(NULL, 0, PASS_LOOK_MS);
     }
-    if (err->kind != ERR_RETRY) {
-        return -1;
-    }
-    err_clear(err);
-    return ask_daemon(pass, report, err);
+    return write_pass(pass, lock, report, err);
 }
 
 int once_run(const struct agent_config *config, struct buf *out, struct err *err)
@@ -308,6 +331,7 @@ int once_cleanup(const struct agent_config *config, struct buf *out, struct err 
         config->backend->purge(pass.backend, &report, err) < 0) {
         return exit_code(err);
     }
+    node_lock_set_programmed(lock, false);
     buf_printf(out, "netpold: removed %zu jumps, %zu chains, %zu sets\n", report.hooks_written + other.hooks_written,
                report.chains_deleted + other.chains_deleted, report.sets_destroyed);
     if (other.pinned.n && report.pinned.n == 0) {

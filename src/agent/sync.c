@@ -8,7 +8,15 @@
 #include "base/log.h"
 #include "base/num.h"
 
-enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 30000, SETTLE_MS = 250, LOOK_MS = 2000, TRIM_OBJECTS = 1000 };
+enum {
+    RETRY_MIN_MS = 100,
+    RETRY_MAX_MS = 30000,
+    SETTLE_MS = 250,
+    LOOK_MS = 2000,
+    RETRY_SHARED_MS = 1000,
+    SAY_AGAIN_MS = 30000,
+    TRIM_OBJECTS = 1000
+};
 
 static void on_apply(void *arg);
 
@@ -153,9 +161,13 @@ void sync_failed(struct sync *sync, const char *stage, const struct err *why)
     if (sync->retry_ms == 0) {
         sync->failing_since_ns = num_now_ns();
     }
+    uint64_t before_ms = sync->retry_ms;
     sync->retry_ms = sync->retry_ms ? sync->retry_ms * 2 : sync->config.retry_min_ms;
-    if (sync->retry_ms > sync->config.retry_max_ms) {
-        sync->retry_ms = sync->config.retry_max_ms;
+    // Who shares a lock, or a table, lets go of it soon: to come back seldom is to come never.
+    uint64_t max_ms = why->kind == ERR_RETRY && sync->config.retry_max_ms > RETRY_SHARED_MS ? RETRY_SHARED_MS
+                                                                                            : sync->config.retry_max_ms;
+    if (sync->retry_ms > max_ms) {
+        sync->retry_ms = max_ms;
     }
     loop_arm(sync->apply_timer, sync->retry_ms);
     sync->backing_off = true;
@@ -163,9 +175,15 @@ void sync_failed(struct sync *sync, const char *stage, const struct err *why)
     (void)err_text(why, text, sizeof(text));
     char reason[1100];
     (void)snprintf(reason, sizeof(reason), "%s: %s", stage, text);
+    char was[sizeof(sync->failing)];
+    memcpy(was, sync->failing, sizeof(was));
     (void)snprintf(sync->failing, sizeof(sync->failing), "%.*s", (int)sizeof(sync->failing) - 1, reason);
     (void)health_set(sync->config.health, HEALTH_APPLY, false, reason);
     metrics_add(sync->config.metrics, METRIC_APPLY_ERRORS, stage, NULL, 1);
+    if (before_ms == sync->retry_ms && strcmp(was, sync->failing) == 0 && num_now_ms() - sync->said_ms < SAY_AGAIN_MS) {
+        return;
+    }
+    sync->said_ms = num_now_ms();
     log_event(LOG_LEVEL_ERROR, "apply-failed", "stage=%s kind=%s error=%s retry_ms=%llu", stage,
               err_kind_name(why->kind), log_quote(text), (unsigned long long)sync->retry_ms);
 }

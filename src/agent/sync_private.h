@@ -67,6 +67,7 @@ struct sync {
     uint64_t last_apply_ns;
     uint64_t retry_ms;  // 0: the last try went well
     bool backing_off;   // the timer is armed for a retry, not for a change
+    uint64_t said_ms;   // when a failure was logged last
     uint64_t failing_since_ns;
     char failing[256];      // the stage and the reason of the last failure
     struct sync_last last;  // what was written last

@@ -86,9 +86,22 @@ void sync_look_soon(struct sync *sync)
 
 // ---- jumps that another program pushes down ------------------------------------------------------------------------
 
+// The target stands last, with options of its own behind it at most: a rule's words hold whatever its author wrote into
+// a comment, and a chain may be named after a verdict.
 static bool only_denies(const char *what)
 {
-    return strstr(what, "-j DROP") || strstr(what, "-j REJECT");
+    static const char *const verdicts[] = {"DROP", "REJECT"};
+    const char *target = NULL;
+    for (const char *at = what; (at = strstr(at, "-j ")); at++) {
+        target = at + strlen("-j ");
+    }
+    for (size_t i = 0; target && !strchr(what, '"') && i < ARRAY_SIZE(verdicts); i++) {
+        size_t len = strlen(verdicts[i]);
+        if (strncmp(target, verdicts[i], len) == 0 && (target[len] == '\0' || target[len] == ' ')) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool stands_ahead(const struct contest *contest, const struct finding *finding)

@@ -107,7 +107,7 @@ const struct backend_ops *backend_find(const char *name);
 // Which backend this host is programmed through, and why, for the log and for status.
 struct backend_choice {
     const struct backend_ops *ops;
-    char why[256];
+    char why[384];
 };
 // name: "auto", or a backend's. auto looks at the host (backend_host.h) without changing it: nothing is made, no table
 // that is not there is read. Never fails for what it cannot see: the backend's probe says what is missing. ERR_USAGE

@@ -71,7 +71,7 @@ static void read_legacy(struct backend_host_side *side)
                     presence != XTABLES_NO_FAMILY;
     side->usable = side->offered && xtables_probe(XTABLES_V4, &err) == 0;
     if (!side->usable) {
-        (void)snprintf(side->lacks, sizeof(side->lacks), "%.95s",
+        (void)snprintf(side->lacks, sizeof(side->lacks), "%.159s",
                        err.kind != ERR_NONE ? err.msg : "the kernel offers no legacy tables");
     }
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -96,14 +96,14 @@ static void read_nft(struct backend_host_side *side, bool load)
         return;
     }
     if (nft_kernel_probe(&err) < 0) {
-        (void)snprintf(side->lacks, sizeof(side->lacks), "%.95s", err.msg);
+        (void)snprintf(side->lacks, sizeof(side->lacks), "%.159s", err.msg);
         return;
     }
     side->offered = true;
     side->usable =
         nft_tool_check(FAMILY_V4, NFT_TOOL_SAVE, &err) == 0 && nft_tool_check(FAMILY_V4, NFT_TOOL_RESTORE, &err) == 0;
     if (!side->usable) {
-        (void)snprintf(side->lacks, sizeof(side->lacks), "%.95s", err.msg);
+        (void)snprintf(side->lacks, sizeof(side->lacks), "%.159s", err.msg);
     }
     const struct backend_host_side clean = *side;
     for (unsigned i = 0; i < 5; i++) {

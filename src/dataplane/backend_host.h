@@ -7,14 +7,14 @@
 
 // One of the two ways to hold iptables' rules. Both families together.
 struct backend_host_side {
-    bool offered;    // by the kernel, as far as can be told without making anything
-    bool usable;     // and the programs that we need are there
-    char lacks[96];  // why it is not usable; "" when it is
-    bool hinted;     // kubelet or kube-proxy keeps a chain here that tells other programs where to look
-    char hint[48];   // that chain and its table: "KUBE-IPTABLES-HINT (mangle)"
-    bool ours;       // a chain of ours is here
-    size_t kube;     // chains of Kubernetes (KUBE-…)
-    size_t rules;    // of the tables that are here, ours left out
+    bool offered;     // by the kernel, as far as can be told without making anything
+    bool usable;      // and the programs that we need are there
+    char lacks[160];  // why it is not usable; "" when it is
+    bool hinted;      // kubelet or kube-proxy keeps a chain here that tells other programs where to look
+    char hint[48];    // that chain and its table: "KUBE-IPTABLES-HINT (mangle)"
+    bool ours;        // a chain of ours is here
+    size_t kube;      // chains of Kubernetes (KUBE-…)
+    size_t rules;     // of the tables that are here, ours left out
 };
 
 struct backend_host {

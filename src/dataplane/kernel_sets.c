@@ -354,7 +354,12 @@ static int rebuild(const struct target *target, const struct set *set, const str
     }
     int result = backend_step_begin(&apply->kernel->options, "set-swap", err);
     result = result < 0 ? result : sets_swap(apply->kernel->door, name, target->name, err);
-    return end_step(apply, "set-swap", result) < 0 ? -1 : destroy(apply, name, err);
+    if (end_step(apply, "set-swap", result) < 0) {
+        struct err ignored = {0};
+        (void)!destroy(apply, name, &ignored);
+        return -1;
+    }
+    return destroy(apply, name, err);
 }
 
 static const struct kernel_sets_alien *alien_of(const struct kernel_sets_apply *apply, const char *name)
@@ -367,16 +372,24 @@ static const struct kernel_sets_alien *alien_of(const struct kernel_sets_apply *
     return NULL;
 }
 
-// A name taken by a set that cannot become ours. In use it cannot go, nor be renamed, nor be swapped with another type.
-static int clear_name(const struct target *target, const char *type, const char *family, struct err *err)
+// A name taken by a set that cannot become ours. In use it can neither go nor be renamed; it can be swapped for one of
+// its own type, if nothing but its options is odd (somebody swapped it in). *ret_filled: that was done.
+static int clear_name(const struct target *target, const struct set *set, const char *type, const char *family,
+                      bool *ret_filled, struct err *err)
 {
     struct err why = {0};
+    *ret_filled = false;
     if (destroy(target->apply, target->name, &why) == 0) {
         target->apply->report.sets_destroyed++;
         return 0;
     }
     if (why.num != SETS_BUSY) {
         return fail(err, &why);
+    }
+    struct err cannot = {0};
+    if (rebuild(target, set, NULL, 0, &cannot) == 0) {
+        *ret_filled = true;
+        return 0;
     }
     return err_set(err, ERR_RETRY, SETS_BUSY,
                    "set %s is needed as %s of %s, but it exists as %s%s%s and a rule uses it: remove that rule, or all "
@@ -389,13 +402,15 @@ static int create_filled(const struct target *target, const struct set *set, str
 {
     struct kernel_sets_apply *apply = target->apply;
     const struct kernel_sets_alien *alien = alien_of(apply, set->name);
+    bool filled = false;
     if (alien &&
-        clear_name(target,
+        clear_name(target, set,
                    alien->header.type == SETS_OTHER ? "a set of another kind" : sets_type_name(alien->header.type),
-                   alien->header.family == SETS_V6 ? "IPv6" : "IPv4", err) < 0) {
+                   alien->header.family == SETS_V6 ? "IPv6" : "IPv4", &filled, err) < 0) {
         return -1;
     }
-    if (create(target, set->n_members, err) < 0 || change_all(target, true, set->members, set->n_members, err) < 0) {
+    if (!filled &&
+        (create(target, set->n_members, err) < 0 || change_all(target, true, set->members, set->n_members, err) < 0)) {
         return -1;
     }
     apply->report.sets_created++;
@@ -456,8 +471,12 @@ int kernel_sets_widen(struct kernel_sets_apply *apply, struct err *err)
                 return -1;
             }
             bool other = delta->from && delta->from->type != delta->to->type;
-            if (other && clear_name(&target, set_type_name(delta->from->type), "", err) < 0) {
+            bool filled = false;
+            if (other && clear_name(&target, delta->to, set_type_name(delta->from->type), "", &filled, err) < 0) {
                 return -1;
+            }
+            if (filled) {
+                continue;
             }
             if ((!delta->from || other ? create_filled(&target, delta->to, err) : widen_set(&target, delta, err)) < 0) {
                 return err_at_object(err, "set %s", delta->to->name);

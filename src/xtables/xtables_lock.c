@@ -10,7 +10,7 @@
 
 #define LOCK_PATH "/run/xtables.lock"
 
-enum { LOCK_POLL_MS = 5 };
+enum { LOCK_POLL_MS = 1 };
 
 int xtables_lock(const char *path, unsigned wait_ms, int *ret_fd, struct err *err)
 {

@@ -89,6 +89,33 @@ run_once --once --output json
 check_equal "JSON, drift" "repaired 2 ['chain-changed', 'jump-missing']" \
     "$(json '" ".join(map(str, (d["result"], d["exit_code"], sorted(d["drift"]))))')"
 check_equal "JSON, names" "1 IPv4 FORWARD" "$(json '" ".join(map(str, d["drift"]["jump-missing"].values()))')"
+wipe() { # all of ours, and everything else in filter
+    on_node n1 iptables-legacy -w -F && on_node n1 iptables-legacy -w -X && on_node n1 ip6tables-legacy -w -F &&
+        on_node n1 ip6tables-legacy -w -X && on_node n1 ipset destroy
+}
+wipe || fail "cannot wipe"
+run_once --once -o json
+check_equal "all of it wiped out is drift, not a new node: exit 2" 2 "$RC"
+check_equal "and all of it is named" "repaired True True" \
+    "$(json '" ".join(map(str, (d["result"], "jump-missing" in d["drift"], "set-missing" in d["drift"])))')"
+check_equal "repaired" "$programmed" "$(kernel_text n1)"
+# Two passes at once: the second waits.
+spoil
+on_node n1 flock "$WORK/run.n1/lock" sleep 1 &
+holder=$!
+sleep 0.3
+run_once --once -o json
+wait "$holder"
+check_equal "beside something that holds the lock and is no daemon: it waits, and repairs" "repaired 2" \
+    "$(json '" ".join(map(str, (d["result"], d["exit_code"])))')"
+if iptables-nft-save --version >/dev/null 2>&1 && ip netns exec n1 iptables-nft -S >/dev/null 2>&1; then
+    on_node n1 bash -c 'iptables-legacy-save -t filter | iptables-nft-restore'
+    run_once --once --backend legacy -o json
+    check_equal "our rules copied to the other backend: exit 2" 2 "$RC"
+    check_equal "and gone" 0 "$(on_node n1 iptables-nft-save 2>/dev/null | grep -c NETPOL-)"
+else
+    skip "no iptables-nft here"
+fi
 mv "$STATE" "$STATE.away"
 run_once --once -o json
 mv "$STATE.away" "$STATE"

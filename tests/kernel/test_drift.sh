@@ -97,6 +97,13 @@ drift "a rule put into our chain" chain-changed "NETPOL-DROP" iptables6 -I NETPO
 drift "a chain of our name" chain-foreign "NETPOL-ALIEN" iptables4 -N NETPOL-ALIEN
 drift "a member deleted" member-missing "$set4 ${POD_IP4[x/ok]}" on_node n1 ipset del "$set4" "${POD_IP4[x/ok]}"
 drift "a member added" member-foreign "$set4 ${POD_IP4[x/bad]}" on_node n1 ipset add "$set4" "${POD_IP4[x/bad]}"
+swap_in() { # options: a set like ours, of the same type, but for these
+    on_node n1 ipset create swapped hash:ip family inet "$@" && on_node n1 ipset add swapped "${POD_IP4[x/ok]}" &&
+        on_node n1 ipset swap "$set4" swapped && on_node n1 ipset destroy swapped
+}
+drift "a set swapped for one that takes whole networks" set-missing,chain-changed "$set4" swap_in netmask 24
+drift "a set swapped for one that forgets" set-missing,chain-changed "$set4" swap_in timeout 600
+check "it denies, and allows" eval 'blocked x/bad x/web udp/80 4 && reaches x/ok x/web udp/80 4'
 drift "a set of our name" set-foreign "NP4-ALIEN" on_node n1 ipset create NP4-ALIEN hash:ip
 drift "everything flushed and deleted" jump-missing,chain-missing "NETPOL-FORWARD" flush_all
 lose_sets() { flush_all && on_node n1 ipset destroy; }
@@ -132,6 +139,18 @@ lines=$(log_lines)
 sleep 2.5
 check_equal "nothing is claimed when nothing happens" 0 \
     "$(tail -n +"$((lines + 1))" "$WORK/netpold.n1.log" | grep -c event=drift-repaired)"
+
+if [[ $NETPOLD_BACKEND == nft ]]; then
+    echo "-- a table that sleeps"
+    on_node n1 python3 "$ROOT_DIR/tests/tools/nft_sleep.py" ip on
+    check "denied packets pass it" reaches x/bad x/web udp/80 4
+    not_ready() { ! is_ready n1; }
+    check "not ready" eventually 4 not_ready
+    check_contains "why, and what to do" "table ip filter is dormant" "$(http_get n1 '/readyz?verbose')"
+    on_node n1 python3 "$ROOT_DIR/tests/tools/nft_sleep.py" ip off
+    check "awake: ready" eventually 4 is_ready n1
+    check "it denies" blocked x/bad x/web udp/80 4
+fi
 
 echo "-- flushed again and again under load"
 sniff_start x-web ok.4 bad.4 bad.6

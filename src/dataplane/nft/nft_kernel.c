@@ -77,6 +77,48 @@ int nft_kernel_probe(struct err *err)
     return nft_kernel_generation(&generation, err);
 }
 
+struct table_reader {
+    enum family family;
+    bool dormant;
+};
+
+static int read_table(const struct netlink_reply *reply, void *arg, struct err *err)
+{
+    struct table_reader *reader = arg;
+    const struct nfgenmsg *header = reply->payload;
+    struct netlink_attr attr[NFTA_TABLE_USE + 1];
+    char name[256];
+    uint32_t flags = 0;
+    (void)err;
+    if (reply->type != message_of(NFT_MSG_NEWTABLE) || reply->len < sizeof(*header) ||
+        header->nfgen_family != (reader->family == FAMILY_V6 ? NFPROTO_IPV6 : NFPROTO_IPV4)) {
+        return 0;
+    }
+    netlink_attr_parse(header + 1, reply->len - sizeof(*header), attr, ARRAY_SIZE(attr));
+    if (netlink_attr_text(&attr[NFTA_TABLE_NAME], name, sizeof(name)) && strcmp(name, "filter") == 0 &&
+        netlink_attr_be32(&attr[NFTA_TABLE_FLAGS], &flags)) {
+        reader->dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
+    }
+    return 0;
+}
+
+int nft_kernel_awake(enum family family, struct err *err)
+{
+    struct table_reader reader = {.family = family};
+    const struct netlink_handler handler = {.reply = read_table, .arg = &reader};
+    int code = 0;
+    if (ask(NFT_MSG_GETTABLE, NLM_F_DUMP, &handler, &code, err) < 0 || explain(code, err) < 0) {
+        return -1;
+    }
+    const char *name = family == FAMILY_V6 ? "ip6" : "ip";
+    return reader.dormant
+               ? err_set(err, ERR_SYSTEM, 0,
+                         "table %s filter is dormant: no rule in it is asked; another program set that flag: "
+                         "nft add table %s filter '{ flags ; }'",
+                         name, name)
+               : 0;
+}
+
 struct chain_reader {
     int (*fn)(const struct nft_kernel_chain *chain, void *arg, struct err *err);
     void *arg;

@@ -15,6 +15,10 @@ NODISCARD int nft_kernel_probe(struct err *err);
 // A number that every change of nf_tables in this network namespace moves by one, whoever makes it.
 NODISCARD int nft_kernel_generation(uint32_t *ret, struct err *err);
 
+// ERR_SYSTEM when the family's table filter sleeps (the flag dormant, which no program of iptables shows): then it has
+// rules, and none is asked. 0 when there is no such table.
+NODISCARD int nft_kernel_awake(enum family family, struct err *err);
+
 // A chain of a table that iptables-nft would manage (raw, mangle, nat, filter, security of ip and ip6).
 struct nft_kernel_chain {
     enum family family;

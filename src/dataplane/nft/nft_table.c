@@ -86,6 +86,9 @@ int nft_table_read(enum family family, const struct table *sets, struct arena *a
             }
             return err_set(err, why.kind, why.num, "%s", why.msg);
         }
+        if (own && nft_kernel_awake(family, err) < 0) {
+            return -1;
+        }
         if (own ? nft_table_save(family, "filter", &text, err) < 0
                 : (buf_puts(&text, nothing), text.failed && err_oom(err))) {
             return -1;

@@ -184,6 +184,20 @@ static void test_not_ready_while_a_rule_before_it_may_accept(void **state)
     spy.ahead = "-s 192.0.2.0/24 -j DROP";
     run(f, 500);
     assert_true(health_ready(&f->health));
+    // Words that look like it: a chain that is named after a verdict, a comment, one that was cut.
+    static const char *const accepting[] = {"-j DROPPER", "-m comment --comment \"not -j DROP\" -j ACCEPT",
+                                            "-m comment --comment \"-j DROP", "-g DROP", "-j ACCEPT"};
+    static const char *const denying[] = {"-j DROP", "-p tcp -j REJECT --reject-with tcp-reset"};
+    for (size_t i = 0; i < ARRAY_SIZE(accepting); i++) {
+        spy.ahead = accepting[i];
+        run(f, 500);
+        assert_false(health_ready(&f->health));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(denying); i++) {
+        spy.ahead = denying[i];
+        run(f, 500);
+        assert_true(health_ready(&f->health));
+    }
     // What cannot be read may be anything.
     spy.fail_ahead = true;
     run(f, 500);

@@ -376,6 +376,36 @@ static void test_many(void **state)
     }
 }
 
+// Somebody removed it, or put another there.
+static void test_kept(void **state)
+{
+    struct fixture *f = *state;
+    int old = connect_client(f);
+    spin(f, 20);
+    control_keep(f->control);
+    assert_int_equal(unlink(f->path), 0);
+    assert_int_equal(connect_client(f), -1);
+    control_keep(f->control);
+    int fd = connect_client(f);
+    assert_true(fd >= 0);
+    say(fd, "{\"op\":\"echo\",\"text\":\"anew\"}\n");
+    say(old, "{\"op\":\"echo\",\"text\":\"old\"}\n");
+    spin(f, 20);
+    check_said(fd, "{\"ok\":true,\"text\":\"anew\"}\n", false);
+    check_said(old, "{\"ok\":true,\"text\":\"old\"}\n", false);
+    // What is no socket is not removed; when it is gone, ours comes back.
+    assert_int_equal(unlink(f->path), 0);
+    assert_int_equal(mkdir(f->path, 0700), 0);
+    control_keep(f->control);
+    assert_int_equal(rmdir(f->path), 0);
+    control_keep(f->control);
+    (void)close(fd);
+    fd = connect_client(f);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    (void)close(old);
+}
+
 // The daemon in another process, for the blocking end.
 static pid_t fork_daemon(struct fixture *f)
 {
@@ -522,6 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gone, up, down),
         cmocka_unit_test_setup_teardown(test_never_reads, up, down),
         cmocka_unit_test_setup_teardown(test_many, up, down),
+        cmocka_unit_test_setup_teardown(test_kept, up, down),
         cmocka_unit_test_setup_teardown(test_ask, up, down),
         cmocka_unit_test_setup_teardown(test_path, up, down),
         cmocka_unit_test_setup_teardown(test_other_user, up, down),

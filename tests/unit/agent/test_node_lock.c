@@ -63,6 +63,38 @@ static pid_t hold(int *ret_end)
     return pid;
 }
 
+// What a holder says of itself, and what it leaves to the next one.
+static void test_says(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct node_lock *lock = NULL;
+    struct loop *loop = NULL;
+    assert_false(node_lock_has_daemon());
+    assert_int_equal(node_lock_take(&lock, &err), 0);
+    assert_false(node_lock_programmed(lock));
+    assert_false(node_lock_has_daemon());
+    node_lock_set_programmed(lock, true);
+    assert_false(node_lock_has_daemon());
+    node_lock_free(lock);
+    assert_int_equal(node_lock_take(&lock, &err), 0);
+    assert_true(node_lock_programmed(lock));
+    assert_int_equal(loop_new(&loop, &err), 0);
+    assert_int_equal(node_lock_listen(lock, loop, NULL, NULL, &err), 0);
+    assert_true(node_lock_has_daemon());
+    node_lock_free(lock);
+    loop_free(loop);
+    // Whoever comes next is no daemon before it says so.
+    assert_int_equal(node_lock_take(&lock, &err), 0);
+    assert_false(node_lock_has_daemon());
+    assert_true(node_lock_programmed(lock));
+    node_lock_set_programmed(lock, false);
+    node_lock_free(lock);
+    assert_int_equal(node_lock_take(&lock, &err), 0);
+    assert_false(node_lock_programmed(lock));
+    node_lock_free(lock);
+}
+
 static void test_taken_once(void **state)
 {
     (void)state;
@@ -154,10 +186,7 @@ static void test_makes_its_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_taken_once),
-        T(test_freed_is_free),
-        T(test_holder_is_asked),
-        T(test_makes_its_directory),
+        T(test_says), T(test_taken_once), T(test_freed_is_free), T(test_holder_is_asked), T(test_makes_its_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
