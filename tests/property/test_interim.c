@@ -280,7 +280,10 @@ static void no_packet_meets_a_mixture(void **unused)
         CLEANUP(state_free) struct state *state = random_cluster_state(&cluster);
         const char *node = random_nodes[rng_below(&cluster.rng, RANDOM_NODES)];
         bool plain = rng_chance(&cluster.rng, 50);
-        const struct policy_options options = plain ? (struct policy_options){0} : random_options(&cluster.rng);
+        // By members alone no order is exact where two sets together deny (senders and nodes of --drop-encap) and both
+        // change at once: such a burst may drop, or let pass, a tunnel packet for the time of two writes.
+        const struct policy_options options =
+            plain ? (struct policy_options){.encap_allowed = true} : random_options(&cluster.rng);
         CLEANUP(facts_free) struct facts *facts = rng_chance(&cluster.rng, 50) ? random_facts(&cluster.rng) : NULL;
         CLEANUP(ordered_free) struct ordered *ordered = NULL;
         struct err err = {0};
