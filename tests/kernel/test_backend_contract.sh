@@ -41,7 +41,7 @@ rendered() { # file marker
         sed -E 's/ \[0:0\]$//; s/^-I ([A-Z]*) [0-9]+ /-A \1 /' | sort
 }
 # Protocols that iptables knows by number only come back by name where the C library has one.
-names_of_protocols() { sed -E 's/ -p 4( |$)/ -p ipencap\1/; s/ -p 41( |$)/ -p ipv6\1/; s/ -p 47( |$)/ -p gre\1/'; }
+names_of_protocols() { sed -E 's/ -p 4( |$)/ -p ipencap\1/; s/ -p 41( |$)/ -p ipv6\1/; s/ -p 47( |$)/ -p gre\1/' | sort; }
 same_rules() { # what file
     check_equal "$1: iptables-legacy-save prints the rendered rules" \
         "$(rendered "$2" iptables-restore | names_of_protocols)" "$(saved iptables-legacy-save | names_of_protocols)"

@@ -5,6 +5,7 @@
 # another agent keeps pushing down is put back three times and then left, and the node says so.
 #
 # shellcheck disable=SC2034 # the harness uses what is set here
+# alone: it measures how long rules are away
 source "$(dirname "$0")/lib.sh"
 sandbox "$@"
 
