@@ -45,7 +45,7 @@ rendered() { # file marker
     sed -n "/^# $2/,/^COMMIT/p" "$1" | grep -E '^(:NETPOL-|-[AI])' |
         sed -E 's/ \[0:0\]$//; s/^-I ([A-Z]*) [0-9]+ /-A \1 /' | sort
 }
-names_of_protocols() { sed -E 's/ -p 4( |$)/ -p ipencap\1/; s/ -p 41( |$)/ -p ipv6\1/; s/ -p 47( |$)/ -p gre\1/'; }
+names_of_protocols() { sed -E 's/ -p 4( |$)/ -p ipencap\1/; s/ -p 41( |$)/ -p ipv6\1/; s/ -p 47( |$)/ -p gre\1/' | sort; }
 for i in $(seq "${ROUNDS:-6}"); do
     "$CONTRACT" random $((SEED + i)) >"$WORK/rules"
     check "random $((SEED + i)): applied" nft apply "$WORK/rules" >/dev/null
