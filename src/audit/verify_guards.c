@@ -92,11 +92,12 @@ static void flag_broadcasts(const struct verify_space *space, uint32_t *values)
         for (unsigned bit = prefix->length; bit < family_bits(FAMILY_V4); bit++) {
             last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
         }
+        uint32_t flags = VERIFY_EDGE | (name->enforced ? (uint32_t)VERIFY_MANY : 0);
         if (!facts_is_own_address(facts, &prefix->address)) {
-            values[verify_space_find(space, &prefix->address)] |= VERIFY_MANY;
+            values[verify_space_find(space, &prefix->address)] |= flags;
         }
         if (!facts_is_own_address(facts, &last)) {
-            values[verify_space_find(space, &last)] |= VERIFY_MANY;
+            values[verify_space_find(space, &last)] |= flags;
         }
     }
 }
@@ -213,7 +214,7 @@ static int add_ports(const struct verify_space *space, uint32_t from, uint32_t d
                      struct err *err)
 {
     const struct facts *facts = space->input->facts;
-    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY)) != 0;
+    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY | VERIFY_EDGE)) != 0;
     for (size_t i = 0; taken && i < ARRAY_SIZE(tunnel_ports); i++) {
         if (add_port(tunnel_ports[i], to, err) < 0) {
             return -1;
@@ -245,7 +246,7 @@ int verify_guards_rest(struct verify_space *space, const struct verify_known *kn
     uint32_t from = verify_test_value(space, test, known->ends[VERIFY_SOURCE].cell);
     uint32_t dest = verify_test_value(space, test, known->ends[VERIFY_DESTINATION].cell);
     bool v6 = space->family == FAMILY_V6;
-    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY)) != 0;
+    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY | VERIFY_EDGE)) != 0;
     const struct question question = {
         .space = space,
         .arrival = known->arrival,

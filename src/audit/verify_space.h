@@ -47,7 +47,8 @@ enum verify_guard_flag {
     VERIFY_IN_POD_CIDR = 4,  // of those that --unknown-pods=drop is about
     VERIFY_UNSPECIFIED = 8,  // a DHCP client's
     VERIFY_EVERYBODY = 16,   // 255.255.255.255
-    VERIFY_MANY = 32,        // multicast, broadcast
+    VERIFY_MANY = 32,        // multicast, broadcast to where an isolated pod is
+    VERIFY_EDGE = 64,        // broadcast to a bridge, whoever is behind it
 };
 
 struct verify_test {
