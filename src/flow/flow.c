@@ -92,6 +92,13 @@ static int say_why(struct flows *flows, const struct err *why, struct err *err)
     return err_wrap(err, "list connections");
 }
 
+// The request itself is not understood, so nothing was told yet. What else goes wrong (no memory, no time, half way)
+// says nothing about filters.
+static bool is_refusal(const struct err *why)
+{
+    return why->kind == ERR_SYSTEM && (why->num == EINVAL || why->num == EOPNOTSUPP || why->num == ERANGE);
+}
+
 // The reader may begin another list at once.
 static void finish(struct flows *flows, const struct err *err)
 {
@@ -117,7 +124,7 @@ static void on_readable(int fd, unsigned events, void *arg)
     if (rc == 1) {
         return;
     }
-    if (rc < 0 && why.kind == ERR_SYSTEM && flows->filtered) {
+    if (rc < 0 && flows->filtered && is_refusal(&why)) {
         // A kernel that cannot filter so: everything, filtered here.
         flows->unfiltered = true;
         stop(flows);

@@ -114,5 +114,5 @@ marked() { # how many connections of the node have the bit
     ip netns exec n1 cat /proc/net/nf_conntrack 2>/dev/null | grep -c "mark=$((1 << 27))"
 }
 revoke_rules() {
-    ip netns exec n1 iptables-legacy -S 2>/dev/null | grep -c 'connmark'
+    ip netns exec n1 "iptables-${NETPOLD_BACKEND:-legacy}" -S 2>/dev/null | grep -c 'connmark'
 }

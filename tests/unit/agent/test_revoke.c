@@ -154,6 +154,20 @@ static void fill(void)
     must(conntrack_fill(flows, ARRAY_SIZE(flows), &err), &err);
 }
 
+// Until so many flows are marked, the rule is there for them and no pass runs: a machine with other work is slow.
+static void settle(struct world *world, enum family family, size_t marked)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        run(world, 20);
+        BUF_CLEANUP struct buf status = {0};
+        revoke_status(world->revoke, &status);
+        if (marked_of(world, family) == marked && world->announced[family] == (marked > 0) &&
+            strstr(status.data, "\"running\":false")) {
+            return;
+        }
+    }
+}
+
 static void test_passes(void **unused)
 {
     (void)unused;
@@ -168,12 +182,12 @@ static void test_passes(void **unused)
     assert_int_equal(marked_of(world, FAMILY_V4), 0);
     touch(world, "10.0.1.1", false);
     assert_int_equal(marked_of(world, FAMILY_V4), 0);
-    run(world, 200);
+    settle(world, FAMILY_V4, 2);
     assert_int_equal(marked_of(world, FAMILY_V4), 2);
     assert_int_equal(marked_of(world, FAMILY_V6), 0);
     assert_true(world->announced[FAMILY_V4] && !world->announced[FAMILY_V6]);
     touch(world, "fd00::1:1", false);
-    run(world, 300);
+    settle(world, FAMILY_V6, 1);
     assert_int_equal(marked_of(world, FAMILY_V6), 1);
     assert_true(world->announced[FAMILY_V4] && world->announced[FAMILY_V6]);
     assert_true(metrics_get(world->metrics, METRIC_REVOKED_FLOWS, NULL, NULL) == 3);
@@ -187,13 +201,13 @@ static void test_passes(void **unused)
     // Allowed again, and the rule goes with the last.
     build_apply(world->state, OPEN);
     touch(world, "10.0.1.1", false);
-    run(world, 600);
+    settle(world, FAMILY_V4, 0);
     assert_int_equal(marked_of(world, FAMILY_V4), 0);
     assert_int_equal(marked_of(world, FAMILY_V6), 1);
     assert_true(!world->announced[FAMILY_V4] && world->announced[FAMILY_V6]);
     // More is allowed, whatever the address: what is marked is looked at.
     touch(world, "10.0.9.9", true);
-    run(world, 600);
+    settle(world, FAMILY_V6, 0);
     assert_int_equal(marked_of(world, FAMILY_V6), 0);
     assert_false(world->announced[FAMILY_V4] || world->announced[FAMILY_V6]);
     assert_true(metrics_get(world->metrics, METRIC_RESTORED_FLOWS, NULL, NULL) == 3);

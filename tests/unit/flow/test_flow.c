@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ struct listing {
     struct err err;
     bool failed;
     size_t cancel_at;
+    int break_fd;  // 0: none; the way of a list from the kernel is cut with its first flow
 };
 
 static void on_flow(const struct flow *flow, void *arg)
@@ -62,6 +64,10 @@ static void on_flow(const struct flow *flow, void *arg)
     if (listing->got.n == listing->cancel_at) {
         flows_cancel(listing->flows);
         loop_quit(listing->loop, 1);
+    }
+    if (listing->break_fd) {
+        assert_int_equal(shutdown(listing->break_fd, SHUT_WR), 0);
+        listing->break_fd = 0;
     }
 }
 
@@ -345,6 +351,35 @@ static void test_many(void **unused)
     free(flows);
 }
 
+// A list that fails half way says so: no flow is told twice, and it is no reason to believe that the kernel cannot
+// filter, which would make every list after it one of everything.
+static void test_broken_half_way(void **unused)
+{
+    (void)unused;
+    struct listing listing = open_listing();
+    const struct flow_filter filter = {
+        .family = FAMILY_V4, .has_original_source = true, .original_source = address("10.1.0.1")};
+    assert_int_equal(list(&listing, &filter), 0);
+    assert_int_equal(listing.got.n, MANY);
+    listing.got.n = 0;
+    // The next descriptors: the kernel's socket, the reader's end and the writer's.
+    int next = dup(STDOUT_FILENO);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    listing.break_fd = next + 2;
+    const struct flow_reader reader = {.flow = on_flow, .done = on_done, .arg = &listing};
+    struct err err = {0};
+    assert_int_equal(flows_list(listing.flows, &filter, &reader, &err), 0);
+    assert_int_equal(loop_run(listing.loop, &err), 0);
+    assert_true(listing.got.n > 0 && listing.got.n < MANY);
+    assert_true(listing.failed);
+    assert_int_equal(listing.err.kind, ERR_SYSTEM);
+    listing.failed = false;
+    assert_int_equal(list(&listing, &filter), 0);
+    assert_int_equal(listing.got.n, MANY);
+    close_listing(&listing);
+}
+
 // Without rights, an error that says so. Comes last: they do not come back.
 static void test_denied(void **unused)
 {
@@ -377,8 +412,13 @@ int main(void)
     }
     fill();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),   cmocka_unit_test(test_filters),         cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_mark),   cmocka_unit_test(test_mark_of_another), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_mark_of_another),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_broken_half_way),
         cmocka_unit_test(test_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
