@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "audit/verify_guards.h"
 
-enum { ICMPV6 = 58, DHCP_SERVER = 67, LONGEST_WITH_BROADCAST = 30 };
+enum { ICMPV6 = 58, DHCP_SERVER = 67, LONGEST_WITH_BROADCAST = 30, LONGEST_WITH_ANYCAST = 126 };
 static const uint8_t tunnel_protocols[] = {4, 41, 47};
 static const uint16_t tunnel_ports[] = {8472, 4789};
 
@@ -72,7 +72,16 @@ static int flag_nodes(const struct verify_space *space, uint32_t *values, struct
         for (size_t j = 0; j < facts->interfaces[i].n_addresses; j++) {
             if (facts_is_own_address(facts, &facts->interfaces[i].addresses[j])) {
                 flag_address(space, &facts->interfaces[i].addresses[j], any | own, values);
+            } else if (facts->ipvs) {
+                flag_address(space, &facts->interfaces[i].addresses[j], any, values);
             }
+        }
+    }
+    for (size_t i = 0; facts && i < facts->n_routes; i++) {
+        const struct prefix *prefix = &facts->routes[i].prefix;
+        if (prefix->address.family == FAMILY_V6 && prefix->length <= LONGEST_WITH_ANYCAST &&
+            facts_is_connected(facts, &facts->routes[i])) {
+            flag_address(space, &prefix->address, any, values);
         }
     }
     return 0;
@@ -85,14 +94,15 @@ static void flag_broadcasts(const struct verify_space *space, uint32_t *values)
         const struct prefix *prefix = &facts->routes[i].prefix;
         const struct verify_name *name = verify_names_find(space->names, facts->routes[i].device);
         if (space->family != FAMILY_V4 || prefix->address.family != FAMILY_V4 || prefix->length == 0 ||
-            prefix->length > LONGEST_WITH_BROADCAST || !name || !name->bridge) {
+            prefix->length > LONGEST_WITH_BROADCAST ||
+            !((name && name->bridge) || facts_is_connected(facts, &facts->routes[i]))) {
             continue;
         }
         struct address last = prefix->address;
         for (unsigned bit = prefix->length; bit < family_bits(FAMILY_V4); bit++) {
             last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
         }
-        uint32_t flags = VERIFY_EDGE | (name->enforced ? (uint32_t)VERIFY_MANY : 0);
+        uint32_t flags = VERIFY_EDGE | (name && name->bridge && name->enforced ? (uint32_t)VERIFY_MANY : 0);
         if (!facts_is_own_address(facts, &prefix->address)) {
             values[verify_space_find(space, &prefix->address)] |= flags;
         }
@@ -179,7 +189,8 @@ static uint64_t sign_port_in(const struct question *question, size_t number)
 {
     const struct verify_name *name = &question->space->names->v[number];
     bool closed = name->port_isolated[DIRECTION_EGRESS];
-    if (question->arrival == ARRIVAL_FROM_NODE || !name->port_bridge || (!name->port_claimed && !closed)) {
+    if (question->arrival == ARRIVAL_FROM_NODE || !name->port_bridge ||
+        (!name->port_claimed && !closed && !question->tunnel)) {
         return 0;
     }
     if (name->port_several) {
@@ -260,12 +271,11 @@ int verify_guards_rest(struct verify_space *space, const struct verify_known *kn
     return known->protocol == PROTOCOL_UDP ? add_ports(space, from, dest, to, err) : 0;
 }
 
-int verify_guards_marks(const struct verify_space *space, const struct verify_known *known, struct verify_tests *to,
-                        struct err *err)
+int verify_guards_marks(const struct verify_space *space, struct verify_tests *to, struct err *err)
 {
     const struct facts *facts = space->input->facts;
     uint32_t mask = space->input->options->revoke_mask;
-    if (!facts || !facts->revoked[space->family] || !mask || (known->arrival == ARRIVAL_FROM_NODE && !facts->ipvs)) {
+    if (!facts || !facts->revoked[space->family] || !mask) {
         return 0;
     }
     return vec_push(&to->marks, (struct verify_mark){.value = mask, .mask = mask}) < 0 ? err_oom(err) : 0;

@@ -14,7 +14,6 @@ NODISCARD int verify_guards_answer(const struct verify_space *space, struct veri
 NODISCARD int verify_guards_rest(struct verify_space *space, const struct verify_known *known, struct verify_tests *to,
                                  struct err *err);
 // Appends the mark of a revoked flow, which is asked first of all.
-NODISCARD int verify_guards_marks(const struct verify_space *space, const struct verify_known *known,
-                                  struct verify_tests *to, struct err *err);
+NODISCARD int verify_guards_marks(const struct verify_space *space, struct verify_tests *to, struct err *err);
 // Protocols that tunnels use.
 void verify_guards_protocols(const struct verify_space *space, bool ret[256]);

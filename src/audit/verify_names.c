@@ -111,6 +111,26 @@ static int note_address(const struct guard_world *world, const struct verify_inp
     return seat_is_uplink(world, behind, &uplink, err) < 0 ? -1 : note_seat(input, pod, &seat, uplink, names, err);
 }
 
+// Behind a bridge that leads to the pod CIDR there may be pods that nobody knows (--unknown-pods=drop).
+static int note_unknown(const struct guard_world *world, const struct verify_input *input, struct verify_name *name,
+                        struct err *err)
+{
+    const struct policy_options *options = input->options;
+    const struct node *node = state_node(input->state, input->node);
+    const struct prefix *cidrs = options->n_pod_cidrs ? options->pod_cidrs : node ? node->pod_cidrs : NULL;
+    size_t n = options->n_pod_cidrs ? options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
+    bool uplink;
+    if (!name->bridge || options->unknown_pods != UNKNOWN_PODS_DROP ||
+        !facts_leads_into(input->facts, name->text, cidrs, n)) {
+        return 0;
+    }
+    if (seat_is_uplink(world, facts_interface(input->facts, name->text), &uplink, err) < 0) {
+        return -1;
+    }
+    name->enforced = !uplink;
+    return 0;
+}
+
 static int note_all(const struct verify_input *input, const struct verify_pods *pods, struct verify_names *names,
                     struct err *err)
 {
@@ -121,6 +141,9 @@ static int note_all(const struct verify_input *input, const struct verify_pods *
             return -1;
         }
         names->v[at].bridge = strcmp(input->facts->interfaces[i].kind, "bridge") == 0;
+        if (note_unknown(&world, input, &names->v[at], err) < 0) {
+            return -1;
+        }
     }
     for (size_t i = 0; i < pods->n; i++) {
         for (size_t j = 0; j < pods->v[i].pod->n_addresses; j++) {

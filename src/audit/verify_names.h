@@ -20,7 +20,7 @@ struct verify_name {
     bool bridge;                // told from every other name
     bool several;               // and so is one that more than one claimed pod is behind
     const struct pod *claimed;  // the source guard's pod that is alone there
-    bool enforced;              // an isolated pod is behind it
+    bool enforced;              // an isolated pod is behind it, or may be
     bool closed;                // a pod isolated for egress is, and sends by it
     bool of_pods;               // only pods send from there
     uint32_t port_bridge;       // as a port that is some pod's alone: its bridge's number + 1

@@ -222,7 +222,7 @@ static int add_ports(const struct verify_pod *pod, enum direction direction, uin
 int verify_policy_rest(struct verify_space *space, const struct verify_known *known, struct verify_tests *to,
                        struct err *err)
 {
-    if (verify_guards_marks(space, known, to, err) < 0) {
+    if (verify_guards_marks(space, to, err) < 0) {
         return -1;
     }
     if (verify_policy_settled(space, known)) {

@@ -48,7 +48,7 @@ enum verify_guard_flag {
     VERIFY_UNSPECIFIED = 8,  // a DHCP client's
     VERIFY_EVERYBODY = 16,   // 255.255.255.255
     VERIFY_MANY = 32,        // multicast, broadcast to where an isolated pod is
-    VERIFY_EDGE = 64,        // broadcast to a bridge, whoever is behind it
+    VERIFY_EDGE = 64,        // broadcast to a bridge, whoever is behind it, or to a network of the node's
 };
 
 struct verify_test {

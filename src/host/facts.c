@@ -157,6 +157,30 @@ bool facts_is_own_address(const struct facts *facts, const struct address *addre
     return false;
 }
 
+bool facts_is_connected(const struct facts *facts, const struct facts_route *route)
+{
+    const struct facts_interface *device = facts_interface(facts, route->device);
+    for (size_t i = 0; route->prefix.length > 0 && device && i < device->n_addresses; i++) {
+        if (prefix_contains(&route->prefix, &device->addresses[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool facts_leads_into(const struct facts *facts, const char *device, const struct prefix *networks, size_t n)
+{
+    for (size_t i = 0; i < facts->n_routes; i++) {
+        const struct prefix *prefix = &facts->routes[i].prefix;
+        for (size_t j = 0; prefix->length > 0 && strcmp(facts->routes[i].device, device) == 0 && j < n; j++) {
+            if (prefix_contains(prefix, &networks[j].address) || prefix_contains(&networks[j], &prefix->address)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static int compare_port(const void *address, const void *port)
 {
     return address_compare(address, &((const struct facts_port *)port)->address);

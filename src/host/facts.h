@@ -71,6 +71,11 @@ NODISCARD int facts_with(const struct facts *facts, const struct facts_port *por
 const struct facts_interface *facts_pod_interface(const struct facts *facts, const struct address *address);
 // Whether the address is one of the node's own (VIPs of kube-ipvs0 are not).
 bool facts_is_own_address(const struct facts *facts, const struct address *address);
+// Whether the node has an address of the device in the route's network: it hears what is sent to all of that network,
+// and (IPv6, RFC 4291 2.6.1) to any router of it.
+bool facts_is_connected(const struct facts *facts, const struct facts_route *route);
+// Whether a route by the device, other than the default one, leads to some address of one of these networks.
+bool facts_leads_into(const struct facts *facts, const char *device, const struct prefix *networks, size_t n);
 // The port of the bridge that a pod's address is behind; NULL when it is not known.
 const struct facts_port *facts_pod_port(const struct facts *facts, const struct address *address);
 const struct facts_interface *facts_interface(const struct facts *facts, const char *name);

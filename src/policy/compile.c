@@ -225,6 +225,24 @@ static int enforce_pods(struct compile *compile, struct err *err)
     return 0;
 }
 
+// Behind a bridge that leads to the pod CIDR there may be pods that are not known yet. Their addresses are closed, but
+// for link-local ones, which every bridge has: as if an isolated pod were behind it.
+static int add_unknown_bridges(struct compile *compile, struct err *err)
+{
+    const struct facts *facts = compile->facts;
+    const struct prefix *cidrs;
+    size_t n;
+    compile_pod_cidrs(compile, &cidrs, &n);
+    for (size_t i = 0; compile->options->unknown_pods == UNKNOWN_PODS_DROP && facts && i < facts->n_interfaces; i++) {
+        const struct facts_interface *interface = &facts->interfaces[i];
+        if (strcmp(interface->kind, "bridge") == 0 && !compile_place_is_uplink(compile, interface) &&
+            facts_leads_into(facts, interface->name, cidrs, n) && add_interface(compile, interface) < 0) {
+            return err_oom(err);
+        }
+    }
+    return 0;
+}
+
 // ---- the ruleset ---------------------------------------------------------------------------------------------------
 
 static int compare_chains(const void *a, const void *b)
@@ -276,7 +294,7 @@ static int compile_all(struct compile *compile, struct err *err)
             return -1;
         }
     }
-    if (compile_places(compile, err) < 0) {
+    if (compile_places(compile, err) < 0 || add_unknown_bridges(compile, err) < 0) {
         return -1;
     }
     for (enum family family = FAMILY_V4; family <= FAMILY_V6; family++) {

@@ -85,7 +85,7 @@ struct compile {
     struct index *index;                      // with a provider of the node's pods alone
     struct index *everyone;                   // with a provider: of all pods, made when first needed
     struct index_ids local;                   // live pods of the node
-    // Interfaces that enforced pods are behind; sorted by name, unique.
+    // Interfaces that enforced pods are behind, or may be (--unknown-pods=drop); sorted by name, unique.
     VEC(const struct facts_interface *) interfaces;
     struct ruleset *out;
     struct arena scratch;
@@ -231,6 +231,8 @@ struct compile_guards {
     struct compile_rules rules[ARRIVAL_FROM_NODE + 1];
 };
 void compile_guards_free(struct compile_guards *guards);
+// The networks that pods of the node get their addresses from, as far as told: options, else the Node. Borrowed.
+void compile_pod_cidrs(const struct compile *compile, const struct prefix **ret, size_t *ret_n);
 NODISCARD int compile_guards(struct compile *compile, enum family family, struct compile_guards *to, struct err *err);
 // Of these the source guard.
 NODISCARD int compile_source_guard(struct compile *compile, enum family family, struct compile_guards *to,

@@ -61,13 +61,36 @@ static int add_gateways(const struct node *node, struct compile_addresses *to)
     return 0;
 }
 
+// Addresses that the node takes for its own besides: ip_vs leaves to it what no service of a virtual address is for,
+// and routers answer to the first address of each network (IPv6).
+static int add_taken(const struct compile *compile, struct compile_addresses *to)
+{
+    enum { LONGEST = 126 };
+    const struct facts *facts = compile->facts;
+    const struct facts_interface *vips = facts && facts->ipvs ? facts_interface(facts, "kube-ipvs0") : NULL;
+    for (size_t i = 0; vips && i < vips->n_addresses; i++) {
+        if (vec_push(to, vips->addresses[i]) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; facts && i < facts->n_routes; i++) {
+        const struct prefix *prefix = &facts->routes[i].prefix;
+        if (prefix->address.family == FAMILY_V6 && prefix->length <= LONGEST &&
+            facts_is_connected(facts, &facts->routes[i]) && vec_push(to, prefix->address) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 // The addresses of all nodes as a set; *ret is NULL when there are none.
 static int node_set(const struct guard_build *build, const char **ret, struct err *err)
 {
     size_t n;
     const struct node *const *nodes = state_nodes(build->compile->state, &n);
     struct compile_addresses list = {0};
-    int rc = n == SIZE_MAX || add_own_addresses(build->compile, &list) < 0 ? err_oom(err) : 0;
+    bool room = n != SIZE_MAX && add_own_addresses(build->compile, &list) == 0 && add_taken(build->compile, &list) == 0;
+    int rc = room ? 0 : err_oom(err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         for (size_t j = 0; rc == 0 && j < nodes[i]->n_addresses; j++) {
             rc = vec_push(&list, nodes[i]->addresses[j]) < 0 ? err_oom(err) : 0;
@@ -111,20 +134,30 @@ static int unplaced_set(const struct guard_build *build, const char **ret, struc
     return rc;
 }
 
-// From where local pods are, whatever the source; and from addresses of those that are nowhere. Not from an uplink:
-// there come the tunnels of other nodes.
+// Whether only pods send by the place, a port of its bridge if it is an uplink: by the others come the tunnels of other
+// nodes.
+static bool sends_alone(const struct compile *compile, const struct compile_place *place)
+{
+    return !compile_place_is_uplink(compile, place->behind) || (place->bridge && place->own);
+}
+
+// From where local pods are, whatever the source; and from addresses of those that are nowhere.
 static int fill_tunnels(const struct guard_build *build, struct compile_rules *rules, struct err *err)
 {
     struct compile *compile = build->compile;
     const struct facts_interface *last = NULL;
     for (size_t i = 0; i < compile->places.n; i++) {
-        const struct facts_interface *behind = compile->places.v[i].behind;
-        if (behind == last || compile_place_is_uplink(compile, behind)) {
+        const struct compile_place *place = &compile->places.v[i];
+        bool uplink = compile_place_is_uplink(compile, place->behind);
+        if (!sends_alone(compile, place) || (!uplink && place->behind == last)) {
             continue;
         }
-        last = behind;
+        last = place->behind;
         struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_ENCAP_NODES);
-        compile_rule_in(&rule, behind->name);
+        compile_rule_in(&rule, place->behind->name);
+        if (uplink) {
+            memcpy(rule.physdev_in, place->port, strlen(place->port) + 1);
+        }
         if (compile_push(rules, rule, err) < 0) {
             return -1;
         }
@@ -191,7 +224,7 @@ static int has_senders(const struct guard_build *build, bool *ret, struct err *e
     *ret = list.n > 0;
     vec_free(&list);
     for (size_t i = 0; i < compile->places.n && !*ret; i++) {
-        *ret = !compile_place_is_uplink(compile, compile->places.v[i].behind);
+        *ret = sends_alone(compile, &compile->places.v[i]);
     }
     return 0;
 }
@@ -337,7 +370,8 @@ static bool is_bridge(const struct compile *compile, const char *name)
     return interface && strcmp(interface->kind, "bridge") == 0;
 }
 
-// The broadcast addresses of the bridges' networks: the last one, and the first, which older kernels take as well.
+// The broadcast addresses of the networks of bridges (all, or those with isolated pods) and of those that the node
+// itself is in, which are for nobody behind a bridge: the last one, and the first, which older kernels take as well.
 static int add_broadcasts(const struct guard_build *build, bool enforced_only, struct prefix_list *to)
 {
     enum { LONGEST = 30 };
@@ -345,7 +379,9 @@ static int add_broadcasts(const struct guard_build *build, bool enforced_only, s
     for (size_t i = 0; facts && i < facts->n_routes; i++) {
         const struct prefix *prefix = &facts->routes[i].prefix;
         if (prefix->address.family != FAMILY_V4 || prefix->length == 0 || prefix->length > LONGEST ||
-            !(enforced_only ? is_enforced_bridge : is_bridge)(build->compile, facts->routes[i].device)) {
+            !(enforced_only ? is_enforced_bridge(build->compile, facts->routes[i].device)
+                            : is_bridge(build->compile, facts->routes[i].device) ||
+                                  facts_is_connected(facts, &facts->routes[i]))) {
             continue;
         }
         struct address last = prefix->address;
@@ -418,7 +454,7 @@ static int guard_groups(const struct guard_build *build, struct err *err)
 
 // ---- unknown pods --------------------------------------------------------------------------------------------------
 
-static void pod_cidrs(const struct compile *compile, const struct prefix **ret, size_t *ret_n)
+void compile_pod_cidrs(const struct compile *compile, const struct prefix **ret, size_t *ret_n)
 {
     const struct node *node = state_node(compile->state, compile->node);
     bool given = compile->options->n_pod_cidrs > 0;
@@ -474,7 +510,7 @@ static int guard_unknown(const struct guard_build *build, struct err *err)
     const struct prefix *cidrs;
     size_t n;
     const char *known = NULL;
-    pod_cidrs(build->compile, &cidrs, &n);
+    compile_pod_cidrs(build->compile, &cidrs, &n);
     for (size_t i = 0; i < n; i++) {
         if (cidrs[i].address.family != build->family) {
             continue;

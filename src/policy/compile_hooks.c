@@ -281,7 +281,8 @@ static int add_drop_chain(const struct hooks *hooks, struct err *err)
     return add_chain(hooks, NAMES_DROP, &rules, err);
 }
 
-// Flows that are cut (DESIGN 5.5), in front of the bypass for established ones; only while there are any.
+// Flows that are cut (DESIGN 5.5), in front of the bypass for established ones; only while there are any. In OUTPUT
+// too: the node may be the end that goes on sending, and needs no answer for it.
 static int add_revoked(const struct hooks *hooks, const char *builtin, struct err *err)
 {
     struct hook hook = {.builtin = builtin, .rule = compile_rule_to(TARGET_JUMP, NAMES_DROP)};
@@ -297,7 +298,7 @@ static int add_all_revoked(const struct hooks *hooks, struct err *err)
     }
     hooks->compile->tables[hooks->family].drops = true;
     return add_revoked(hooks, "FORWARD", err) < 0 || add_revoked(hooks, "INPUT", err) < 0 ||
-                   (facts->ipvs && add_revoked(hooks, "OUTPUT", err) < 0)
+                   add_revoked(hooks, "OUTPUT", err) < 0
                ? -1
                : 0;
 }

@@ -31,6 +31,7 @@ struct engine_change {
     enum family family;
     const char *set;
     enum set_type type;
+    bool allows;  // a set of peers of policies, which only ever allows; others may drop what is in them, or what is not
     const struct set_member *add;
     size_t n_add;
     const struct set_member *remove;

@@ -242,6 +242,7 @@ static int tell_reports(struct engine *engine)
             .n_add = report->list.add.n,
             .remove = report->list.remove.v,
             .n_remove = report->list.remove.n,
+            .allows = report->target != NULL,
         };
         if (report->told && vec_push(&engine->told, change) < 0) {
             return -1;

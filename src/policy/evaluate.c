@@ -299,7 +299,7 @@ int evaluate_packet(struct state *state, const char *node, const struct facts *f
     }
     bool dropped = false;
     if (packet->ct != CT_ESTABLISHED && !is_related_error(packet) &&
-        guard_is_false_router(state, node, facts, packet, &dropped, err) < 0) {
+        guard_is_false_router(state, node, facts, options, packet, &dropped, err) < 0) {
         return -1;
     }
     if (dropped || passes_unjudged(facts, packet)) {

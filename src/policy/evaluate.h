@@ -69,7 +69,7 @@ NODISCARD int evaluate_query(struct state *state, const struct policy_options *o
 // NULL: nothing known) also what they decide (DESIGN 11, 3.8): the guards of IPv6 link-local addresses and forged
 // neighbour discovery, which come before the policies; with IPVS, packets to virtual addresses pass INPUT, and those
 // that leave by OUTPUT with a source that is not the node's are judged like forwarded ones. Of what the node itself
-// sends nothing is judged.
+// sends nothing is judged, but connections that are cut.
 NODISCARD int evaluate_packet(struct state *state, const char *node, const struct facts *facts,
                               const struct policy_options *options, const struct packet *packet, bool *ret_allowed,
                               struct err *err);

@@ -96,6 +96,53 @@ static int any_enforced_behind(struct state *state, const char *node, const stru
     return 0;
 }
 
+// Pods that nobody knows may be behind the bridge, and what they say by link-local addresses nothing else would judge.
+static int has_unknown_pods(const struct guard_world *world, const struct policy_options *options, const char *name,
+                            bool *ret, struct err *err)
+{
+    const struct facts_interface *bridge = facts_interface(world->facts, name);
+    const struct node *node = state_node(world->state, world->node);
+    const struct prefix *cidrs = options->n_pod_cidrs ? options->pod_cidrs : node ? node->pod_cidrs : NULL;
+    size_t n = options->n_pod_cidrs ? options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
+    bool uplink;
+    *ret = false;
+    if (options->unknown_pods != UNKNOWN_PODS_DROP || !bridge || strcmp(bridge->kind, "bridge") != 0 ||
+        !facts_leads_into(world->facts, name, cidrs, n)) {
+        return 0;
+    }
+    if (seat_is_uplink(world, bridge, &uplink, err) < 0) {
+        return -1;
+    }
+    *ret = !uplink;
+    return 0;
+}
+
+// An isolated pod is behind the interface, or may be.
+static int is_closed(const struct guard_world *world, const struct policy_options *options, const char *name, bool *ret,
+                     struct err *err)
+{
+    bool closed;
+    if (has_unknown_pods(world, options, name, &closed, err) < 0 ||
+        (!closed && any_enforced_behind(world->state, world->node, world->facts, name, &closed, err) < 0)) {
+        return -1;
+    }
+    *ret = closed;
+    return 0;
+}
+
+static int any_closed_bridge(const struct guard_world *world, const struct policy_options *options, bool *ret,
+                             struct err *err)
+{
+    bool closed = false;
+    for (size_t i = 0; world->facts && !closed && i < world->facts->n_interfaces; i++) {
+        if (has_unknown_pods(world, options, world->facts->interfaces[i].name, &closed, err) < 0) {
+            return -1;
+        }
+    }
+    *ret = closed;
+    return 0;
+}
+
 static bool is_bridged(const struct facts *facts, const struct address *address)
 {
     const struct facts_interface *interface = facts ? facts_pod_interface(facts, address) : NULL;
@@ -123,8 +170,8 @@ static bool is_forged_discovery(const struct packet *packet)
            address_is_multicast(&packet->destination);
 }
 
-int guard_is_false_router(struct state *state, const char *node, const struct facts *facts, const struct packet *packet,
-                          bool *ret, struct err *err)
+int guard_is_false_router(struct state *state, const char *node, const struct facts *facts,
+                          const struct policy_options *options, const struct packet *packet, bool *ret, struct err *err)
 {
     const struct guard_world world = {.state = state, .node = node ? node : "", .facts = facts};
     bool router = packet->icmp_type == NDP_ADVERTISEMENT || packet->icmp_type == NDP_REDIRECT;
@@ -137,13 +184,14 @@ int guard_is_false_router(struct state *state, const char *node, const struct fa
     if (seat_is_uplink(&world, facts_interface(facts, packet->in), &uplink, err) < 0) {
         return -1;
     }
-    return uplink ? 0 : any_enforced_behind(state, node, facts, packet->in, ret, err);
+    return uplink ? 0 : is_closed(&world, options, packet->in, ret, err);
 }
 
 // Neighbour discovery and link-local addresses.
-static int drops_on_link(struct state *state, const char *node, const struct facts *facts,
-                         const struct policy_options *options, const struct packet *packet, bool *ret, struct err *err)
+static int drops_on_link(const struct guard_world *world, const struct policy_options *options,
+                         const struct packet *packet, bool *ret, struct err *err)
 {
+    const struct facts *facts = world->facts;
     bool forward = packet->arrival == ARRIVAL_FORWARD;
     bool to_node = packet->arrival == ARRIVAL_TO_NODE && !options->host_egress_allowed;
     *ret = false;
@@ -152,19 +200,21 @@ static int drops_on_link(struct state *state, const char *node, const struct fac
     }
     bool link_local = address_is_link_local(&packet->source) || address_is_link_local(&packet->destination);
     if (facts && link_local && (to_node || crosses_bridge(facts, packet)) &&
-        any_enforced_behind(state, node, facts, packet->in, ret, err) < 0) {
+        is_closed(world, options, packet->in, ret, err) < 0) {
         return -1;
     }
     if (*ret || !forward || !is_forged_discovery(packet)) {
         return 0;
     }
-    return any_enforced(state, node, facts, meets_ipv6, NULL, ret, err);
+    if (any_enforced(world->state, world->node, facts, meets_ipv6, NULL, ret, err) < 0) {
+        return -1;
+    }
+    return *ret ? 0 : any_closed_bridge(world, options, ret, err);
 }
 
-// An isolated pod of the node is behind the bridge.
-static int is_enforced_bridge(const struct guard_world *world, const char *name, bool *ret, struct err *err)
+static int is_enforced_bridge(const struct ways *ways, const char *name, bool *ret, struct err *err)
 {
-    return any_enforced_behind(world->state, world->node, world->facts, name, ret, err);
+    return is_closed(ways->world, ways->options, name, ret, err);
 }
 
 int guard_drops(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,
@@ -174,7 +224,7 @@ int guard_drops(struct state *state, const char *node, const struct facts *facts
     const struct ways ways = {
         .world = &world, .options = options, .packet = packet, .is_enforced_bridge = is_enforced_bridge};
     bool dropped;
-    if (drops_on_link(state, node, facts, options, packet, &dropped, err) < 0 ||
+    if (drops_on_link(&world, options, packet, &dropped, err) < 0 ||
         (!dropped && ways_drops(&ways, &dropped, err) < 0)) {
         return -1;
     }
@@ -195,8 +245,5 @@ bool guard_is_virtual(const struct facts *facts, const struct address *address)
 
 bool guard_is_revoked(const struct facts *facts, const struct policy_options *options, const struct packet *packet)
 {
-    if (!facts || !facts->revoked[packet->source.family] || !(packet->connmark & options->revoke_mask)) {
-        return false;
-    }
-    return packet->arrival != ARRIVAL_FROM_NODE || facts->ipvs;
+    return facts && facts->revoked[packet->source.family] && (packet->connmark & options->revoke_mask);
 }

@@ -15,7 +15,8 @@ NODISCARD int guard_drops(struct state *state, const char *node, const struct fa
 
 // *ret: the packet says that a pod of a bridge is a router. Asked before what passes as neighbour discovery.
 NODISCARD int guard_is_false_router(struct state *state, const char *node, const struct facts *facts,
-                                    const struct packet *packet, bool *ret, struct err *err);
+                                    const struct policy_options *options, const struct packet *packet, bool *ret,
+                                    struct err *err);
 
 // Whether IPVS takes packets to this address through INPUT and judges them in OUTPUT, with their real destination.
 bool guard_is_virtual(const struct facts *facts, const struct address *address);

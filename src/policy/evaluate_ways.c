@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "policy/evaluate_guard.h"
 #include "policy/evaluate_match.h"
 
 enum { PROTOCOL_IPIP = 4, PROTOCOL_IPV6_IN_IP = 41, PROTOCOL_GRE = 47, DHCP_SERVER = 67 };
@@ -230,16 +231,45 @@ static int is_gateway(const struct guard_world *world, const struct address *add
     return 0;
 }
 
+// To any router of a network that the node is in.
+static bool is_anycast(const struct facts *facts, const struct address *address)
+{
+    enum { LONGEST = 126 };
+    for (size_t i = 0; facts && address->family == FAMILY_V6 && i < facts->n_routes; i++) {
+        const struct prefix *prefix = &facts->routes[i].prefix;
+        if (prefix->length <= LONGEST && address_equal(&prefix->address, address) && !is_unspecified(address) &&
+            facts_is_connected(facts, &facts->routes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int is_decapsulated(const struct ways *ways, bool *ret, struct err *err)
 {
+    const struct facts *facts = ways->world->facts;
     const struct address *destination = &ways->packet->destination;
     bool is;
+    if (is_anycast(facts, destination) || (guard_is_virtual(facts, destination) && !is_unspecified(destination))) {
+        *ret = true;
+        return 0;
+    }
     if (is_node_address(ways->world, destination, false, &is, err) < 0 ||
         (!is && is_gateway(ways->world, destination, &is, err) < 0) ||
-        (!is && ways->world->facts && is_to_many(ways, false, &is, err) < 0)) {
+        (!is && facts && is_to_many(ways, false, &is, err) < 0)) {
         return -1;
     }
     *ret = is;
+    return 0;
+}
+
+static int is_bridged(const struct guard_world *world, const struct seat *seat, const void *unused, bool *ret,
+                      struct err *err)
+{
+    (void)world;
+    (void)unused;
+    (void)err;
+    *ret = seat->bridge;
     return 0;
 }
 
@@ -266,7 +296,12 @@ static int is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
         *ret = true;
         return 0;
     }
-    return seat_any(world, packet->in, is_of_pods, NULL, ret, err);
+    bool port;
+    if (seat_any_alone(world, packet->in, packet->physdev_in, is_bridged, NULL, &port, err) < 0) {
+        return -1;
+    }
+    *ret = port;
+    return port ? 0 : seat_any(world, packet->in, is_of_pods, NULL, ret, err);
 }
 
 // ---- multicast and broadcast ---------------------------------------------------------------------------------------
@@ -286,7 +321,8 @@ static bool is_edge(const struct prefix *prefix, const struct address *address)
     return ones || zeros;
 }
 
-// To many: a group, everybody, or everybody in the network of a bridge (with isolated pods).
+// To many: a group, everybody, or everybody in the network of a bridge (with isolated pods), or (not enforced_only) in
+// one of the node's own.
 static int is_to_many(const struct ways *ways, bool enforced_only, bool *ret, struct err *err)
 {
     const struct facts *facts = ways->world->facts;
@@ -297,8 +333,8 @@ static int is_to_many(const struct ways *ways, bool enforced_only, bool *ret, st
         const struct facts_interface *device =
             is_edge(&facts->routes[i].prefix, destination) ? facts_interface(facts, facts->routes[i].device) : NULL;
         bool bridge = device && strcmp(device->kind, "bridge") == 0;
-        many = bridge && !enforced_only;
-        if (bridge && enforced_only && ways->is_enforced_bridge(ways->world, device->name, &many, err) < 0) {
+        many = !enforced_only && device && (bridge || facts_is_connected(facts, &facts->routes[i]));
+        if (bridge && enforced_only && ways->is_enforced_bridge(ways, device->name, &many, err) < 0) {
             return -1;
         }
     }

@@ -12,8 +12,8 @@ struct ways {
     const struct guard_world *world;
     const struct policy_options *options;
     const struct packet *packet;
-    // Whether an isolated pod of the node is behind the bridge of that name.
-    int (*is_enforced_bridge)(const struct guard_world *world, const char *name, bool *ret, struct err *err);
+    // Whether an isolated pod of the node is behind the bridge of that name, or may be.
+    int (*is_enforced_bridge)(const struct ways *ways, const char *name, bool *ret, struct err *err);
 };
 // *ret: one of the guards drops the packet.
 NODISCARD int ways_drops(const struct ways *ways, bool *ret, struct err *err);

@@ -172,7 +172,8 @@ more_tunnels() { # yes|no what
     sleep 0.4
     check_equal "$2: does it arrive" "$1" "$(if arrived x-far $tag; then echo yes; else echo no; fi)"
     sniff_stop x-far
-    for to in 255.255.255.255 10.244.1.255 224.0.0.1; do
+    # The last two: everybody where the node's uplink is, and a virtual address of IPVS that no service takes it from.
+    for to in 255.255.255.255 10.244.1.255 224.0.0.1 192.168.50.255 ${VIP:-}; do
         tag=g$RANDOM
         sniff_start x-vault $tag
         check "$2: one to all of $to is sent" in_pod x/free python3 "$FORGE" vxlan $to 8472 1 02:00:00:00:01:01 \
@@ -181,6 +182,42 @@ more_tunnels() { # yes|no what
         check_equal "$2: does it arrive" "$1" "$(if arrived x-vault $tag; then echo yes; else echo no; fi)"
         sniff_stop x-vault
     done
+}
+# IPv6: a router answers to the first address of each of its networks.
+anycast() { # yes|no what
+    local to got
+    for to in "${NODE_IP6[n1]}" fd00:50:: fd00:10:244:1::; do
+        ip netns exec n1 python3 -c '
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind(("::", 4789))
+s.settimeout(1.5)
+print("ready", flush=True)
+try:
+    print("yes" if s.recv(99) else "no")
+except TimeoutError:
+    print("no")' >"$WORK/anycast" &
+        got=$!
+        eventually 5 grep -qs ready "$WORK/anycast"
+        check "$2: a tunnel packet to $to is sent" in_pod x/free python3 -c '
+import socket, sys
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], 4789))' "$to"
+        wait "$got"
+        check_equal "$2: does it arrive" "$1" "$(tail -1 "$WORK/anycast")"
+    done
+}
+protocols() { # yes|no what
+    local number want
+    sniff_start n2 raw-4 raw-41 raw-47
+    for number in 4 41 47; do
+        check "$2: protocol $number is sent to the other node" in_pod x/free python3 "$FORGE" proto $number "${NODE_IP4[n2]}" raw-$number
+    done
+    sleep 0.4
+    for number in 4 41 47; do
+        check_equal "$2: protocol $number: does it leave" "$1" "$(if arrived n2 raw-$number; then echo yes; else echo no; fi)"
+    done
+    sniff_stop n2
 }
 arrives_by_tunnel() { # pod tag: yes or no
     sniff_start x-far "$2"
@@ -192,23 +229,29 @@ unload n1
 check "rules of the other node" program n2
 check_equal "no rules: a pod without a policy passes for a friend on the other node" yes "$(arrives_by_tunnel x/free tunnel-open)"
 more_tunnels yes "no rules"
+anycast yes "no rules"
+protocols yes "no rules"
 check "rules that let tunnels pass" program n1 --no-drop-encap
 more_tunnels yes "tunnels pass"
 check_equal "guard off: so it does" yes "$(arrives_by_tunnel x/free tunnel-allowed)"
 check "rules" program n1
 check_equal "guard: it does not arrive" no "$(arrives_by_tunnel x/free tunnel-free)"
 more_tunnels no "guard"
+anycast no "guard"
 check_equal "guard: nor what an isolated pod sends" no "$(arrives_by_tunnel x/jail tunnel-jail)"
-sniff_start n2 raw-4 raw-41 raw-47
-for number in 4 41 47; do
-    check "protocol $number is sent to the other node" in_pod x/free python3 "$FORGE" proto $number "${NODE_IP4[n2]}" raw-$number
-done
-sleep 0.4
-check_equal "none of it leaves" "$(printf 'raw-%s 0\n' 4 41 47)" "$(cat "$WORK/sniff.n2")"
+protocols no "guard"
 sniff_start out raw-47
 check "the same to who is no node is sent" in_pod x/free python3 "$FORGE" proto 47 192.168.50.100 raw-47
 check "and arrives" eventually 2 arrived out raw-47
 check_equal "the nodes' own tunnel works" ok \
     "$(ip netns exec n1 "$NETPROBE" connect --proto tcp --to 10.250.0.2 --port 80)"
 honest "tunnels"
+# An IPVS node: its virtual addresses are on a device of that name.
+on_node n1 ip link add kube-ipvs0 type bridge && on_node n1 ip addr add 10.96.0.99/32 dev kube-ipvs0 || die "cannot make kube-ipvs0"
+VIP=10.96.0.99
+unload n1
+more_tunnels yes "no rules, IPVS"
+check "rules of an IPVS node" program n1
+more_tunnels no "guard, IPVS"
+honest "tunnels, IPVS"
 finish

@@ -51,10 +51,17 @@ forget_neighbours() {
     done
 }
 
+to_group() { # tag
+    in_pod x/jail "$NETPROBE" send --proto udp --from "$JAIL_LL" --to ff02::1%eth0 --port 80 --tag "$1" --count 3 >/dev/null
+}
+
 echo "-- no policy: the paths are there"
 each_protocol reached x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
 each_protocol reached x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge, no policy"
 each_protocol reached x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth, no policy"
+sniff_start x-vault to-group
+check "a datagram to all nodes of the link is sent, no policy" to_group to-group
+check "a datagram to all nodes of the link arrives, no policy" eventually 2 arrived x-vault to-group 3
 
 echo "-- isolated for egress"
 policies - <<'E2'
@@ -70,8 +77,7 @@ each_protocol dropped x/jail "$VAULT_LL%eth0" "neighbour by fe80::"
 each_protocol dropped x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge"
 each_protocol dropped x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth"
 sniff_start x-vault to-group
-check "a datagram to all nodes of the link is sent" in_pod x/jail "$NETPROBE" send --proto udp --from "$JAIL_LL" \
-    --to ff02::1%eth0 --port 80 --tag to-group --count 3
+check "a datagram to all nodes of the link is sent" to_group to-group
 sleep 0.2
 check_equal "a datagram to all nodes of the link does not arrive" 0 "$(sniffed x-vault to-group)"
 if [[ $DUAL ]]; then
@@ -100,12 +106,16 @@ solicit() { # pod source destination hop-limit tag
     in_pod "$1" "$NETPROBE" send --proto nd --from "$2" --to "$3" --hop-limit "$4" --target "${3%\%*}" --tag "$5" \
         --count 3 >/dev/null
 }
+# What policy allows, to the receiver of what it does not: that one listens.
+heard() { # from source to tag
+    ip netns exec "$1" "$NETPROBE" send --proto udp --from "$2" --to "$3" --port 80 --count 3 --tag "$4" >/dev/null
+}
 not_arrived() { # netns tag
     sleep 0.2
     ! arrived "$1" "$2"
 }
 sniff_start x-vault nd-honest nd-64 nd-254 nd-global-64 nd-far
-sniff_start x-far nd-far
+sniff_start x-far nd-far heard-far
 check "solicitation with hop limit 255 is sent" solicit x/jail "$JAIL_LL" "$VAULT_LL%eth0" 255 nd-honest
 check "solicitation with hop limit 255 arrives" eventually 2 arrived x-vault nd-honest
 check "solicitation with hop limit 64 is sent" solicit x/jail "$JAIL_LL" "$VAULT_LL%eth0" 64 nd-64
@@ -122,6 +132,8 @@ if [[ $DUAL ]]; then
         check "routed pod's solicitation to another node, hop limit $hops, is sent" \
             solicit x/jailr "${POD_IP6[x/jailr]}" "${POD_IP6[x/far]}" $hops nd-far
     done
+    check "a datagram of who is not isolated is sent there" heard x-free "${POD_IP6[x/free]}" "${POD_IP6[x/far]}" heard-far
+    check "and arrives" eventually 2 arrived x-far heard-far
     check "solicitations are not forwarded to another node" not_arrived x-far nd-far
 fi
 
@@ -152,20 +164,21 @@ forge() { # netns victim-address tag
 service 10.96.0.10 fd00:96::10 tcp 80 x/vault 8080
 for family in 4 6; do
     [[ $family == 4 || $DUAL ]] || continue
-    victim=${POD_IP4[x/vault]}
-    vip=10.96.0.10
-    [[ $family == 4 ]] || victim=${POD_IP6[x/vault]} vip=fd00:96::10
+    victim=${POD_IP4[x/vault]} node=${NODE_IP4[n1]} vip=10.96.0.10
+    [[ $family == 4 ]] || victim=${POD_IP6[x/vault]} node=${NODE_IP6[n1]} vip=fd00:96::10
     tags=()
     for from in x-free x-freer x-far out; do
         for proto in tcp udp icmp; do tags+=("self$family-$from-$proto"); done
     done
-    sniff_start x-vault "${tags[@]}"
+    sniff_start x-vault "${tags[@]}" heard$family
     for from in x-free x-freer x-far out; do
         check "IPv$family packets from the victim to itself are sent by $from" forge "$from" "$victim" "self$family-$from" eth0
     done
+    check "IPv$family packets of the node to the victim are sent" heard n1 "$node" "$victim" heard$family
+    check "IPv$family packets of the node to the victim arrive" eventually 2 arrived x-vault heard$family
     sleep 0.3
     check_equal "IPv$family packets from the victim to itself do not arrive" "$(printf '%s 0\n' "${tags[@]}")" \
-        "$(cat "$WORK/sniff.x-vault")"
+        "$(grep '^self' "$WORK/sniff.x-vault")"
     check "IPv$family: the victim reaches itself by its service" reaches x/vault $vip tcp/80 $family
     check "IPv$family: nobody else reaches it by its service" blocked x/free $vip tcp/80 $family
 done
@@ -174,11 +187,37 @@ echo "-- no policy again: what was closed is open, and the forged packets were r
 policies
 check "netpold --once" netpold_once
 each_protocol reached x/jail "$VAULT_LL%eth0" "neighbour by fe80::, no policy"
-sniff_start x-vault open4-tcp open4-udp open4-icmp open6-tcp open6-udp open6-icmp
-forge x-free "${POD_IP4[x/vault]}" open4 eth0
-check "forged IPv4 packets arrive without policy" eventually 2 arrived x-vault open4-udp 3
+for family in 4 6; do
+    [[ $family == 4 || $DUAL ]] || continue
+    victim=${POD_IP4[x/vault]}
+    [[ $family == 4 ]] || victim=${POD_IP6[x/vault]}
+    tags=()
+    for from in x-free x-freer x-far out; do
+        for proto in tcp udp icmp; do tags+=("open$family-$from-$proto"); done
+    done
+    sniff_start x-vault "${tags[@]}"
+    for from in x-free x-freer x-far out; do
+        check "forged IPv$family packets of $from are sent, without policy" forge "$from" "$victim" "open$family-$from" eth0
+        for proto in tcp udp icmp; do
+            check "forged IPv$family packets of $from arrive without policy, $proto" \
+                eventually 2 arrived x-vault "open$family-$from-$proto" 3
+        done
+    done
+done
+sniff_start x-vault nd-64 nd-254 nd-global-64
+sniff_start x-far nd-far-64 nd-far-255 nd-farr-64 nd-farr-255
+for hops in 64 254; do
+    solicit x/jail "$JAIL_LL" "$VAULT_LL%eth0" $hops nd-$hops
+    check "solicitation with hop limit $hops arrives without policy" eventually 2 arrived x-vault nd-$hops
+done
 if [[ $DUAL ]]; then
-    forge x-free "${POD_IP6[x/vault]}" open6 eth0
-    check "forged IPv6 packets arrive without policy" eventually 2 arrived x-vault open6-udp 3
+    solicit x/jail "${POD_IP6[x/jail]}" "${POD_IP6[x/vault]}" 64 nd-global-64
+    check "solicitation between global addresses, hop limit 64, arrives without policy" eventually 2 arrived x-vault nd-global-64
+    for hops in 64 255; do
+        solicit x/jail "${POD_IP6[x/jail]}" "${POD_IP6[x/far]}" $hops nd-far-$hops
+        solicit x/jailr "${POD_IP6[x/jailr]}" "${POD_IP6[x/far]}" $hops nd-farr-$hops
+        check "solicitation to another node, hop limit $hops, arrives without policy" eventually 2 arrived x-far nd-far-$hops
+        check "routed pod's, hop limit $hops, too" eventually 2 arrived x-far nd-farr-$hops
+    done
 fi
 finish

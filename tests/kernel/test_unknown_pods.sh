@@ -40,10 +40,23 @@ opened() { # what pod
     check "$1: it reaches its node" reaches "$2" n1 tcp/80
 }
 
+# Link-local addresses are in no range, and a new pod has one first of all.
+link_local() { # netns device
+    ip -n "$1" -6 addr show dev "$2" scope link | awk '/inet6/ { sub("/.*", "", $2); print $2; exit }'
+}
+says() { # from address: by TCP, to a neighbour on its link
+    ip netns exec "${POD_NETNS[$1]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2%eth0/80" 2>/dev/null
+}
+LL_WEB=$(link_local "${POD_NETNS[x/web]}" eth0)
+LL_NODE=$(link_local n1 cni0)
+[[ -n $LL_WEB && -n $LL_NODE ]] || die "no link-local addresses"
+
 echo "-- the control: without the option"
 netpold_start n1
 wait_ready n1 || die "netpold is not ready"
 opened "allow" x/late
+check "allow: a neighbour by link-local addresses" says x/late "$LL_WEB"
+check "allow: and the node" says x/late "$LL_NODE"
 netpold_stop n1
 
 echo "-- the range of the Node"
@@ -56,6 +69,9 @@ check "out of the range: open" reaches x/web x/later tcp/80
 check "IPv6, no range of it: open" reaches x/web x/late tcp/80 6
 check "a known pod is not touched" reaches x/far x/web tcp/80
 check "nor one of another node" reaches x/web x/far tcp/80
+says_nothing() { ! says "$@"; }
+check "a neighbour by link-local addresses: closed" says_nothing x/late "$LL_WEB"
+check "and the node" says_nothing x/late "$LL_NODE"
 netpold_stop n1
 
 echo "-- the range of the option"

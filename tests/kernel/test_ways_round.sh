@@ -198,20 +198,25 @@ on_pod_setting() { # pod name value
 has_address() { # pod beginning
     in_pod "$1" ip -6 -o addr show dev eth0 | grep -q " ${2%::}:"
 }
-# A data connection that a helper expects, to a port that policy does not allow.
-data_connection() {
-    ip netns exec out timeout 20 python3 "$FORGE" ftp-server 192.168.50.100 80 >/dev/null 2>&1 &
-    local server=$!
-    sleep 0.5
-    craft x/client ftp-client 192.168.50.100
-    kill $server 2>/dev/null
-    wait $server 2>/dev/null
+# A data connection that a helper expects, to a port that policy does not allow: what becomes of it from each pod, each
+# with a control connection of its own.
+data_connection() { # pod…
+    local pod server
+    for pod in "$@"; do
+        ip netns exec out timeout 20 python3 "$FORGE" ftp-server 192.168.50.100 80 >/dev/null 2>&1 &
+        server=$!
+        # 0015: port 21; 0A: listening.
+        eventually 10 ip netns exec out grep -q ':0015 00000000:0000 0A' /proc/net/tcp
+        echo "$pod $(craft "$pod" ftp-client 192.168.50.100)"
+        kill $server 2>/dev/null
+        wait $server 2>/dev/null
+    done
 }
 helper() { # -A|-D
     ip netns exec n1 iptables-legacy -w -t raw "$1" PREROUTING -p tcp --dport 21 -j CT --helper ftp
 }
-related_seen() {
-    ip netns exec n1 iptables-legacy -w -t mangle -L FORWARD -nvx | awk '/RELATED/ { print ($1 > 0 ? "yes" : "no") }'
+related_seen() { # since it was asked last
+    ip netns exec n1 iptables-legacy -w -t mangle -L FORWARD -nvx -Z | awk '/RELATED/ { print ($1 > 0 ? "yes" : "no") }'
 }
 
 echo "-- no rules: every way is open"
@@ -228,8 +233,9 @@ untracked yes x/bad "no rules"
 HELPER=1
 if helper -A 2>"$WORK/helper"; then
     check "a host rule that counts RELATED" ip netns exec n1 iptables-legacy -w -t mangle -A FORWARD -p tcp -m conntrack --ctstate RELATED
-    check_equal "no rules: the data connection opens" open "$(data_connection)"
-    check_equal "and is RELATED" yes "$(related_seen)"
+    check_equal "no rules: the data connections open" $'x/client open\nx/ok open' "$(data_connection x/client x/ok)"
+    check_equal "and are RELATED" yes "$(related_seen)"
+    check_equal "nothing since" no "$(related_seen)"
     forget_flows
 else
     HELPER=
@@ -286,12 +292,13 @@ check "untagged traffic goes on" reaches x/ok x/vault tcp/80
 
 if [[ $HELPER ]]; then
     echo "-- RELATED"
-    check_equal "the data connection is judged" silence "$(data_connection)"
-    check "the control connection is allowed" in_pod x/client python3 -c 'import socket, sys
-server = sys.argv[1]
-try:
-    socket.create_connection((server, 21), timeout=1)
-except ConnectionRefusedError:
-    pass' 192.168.50.100
+    # Silence means nothing of a server that is dead, or of a connection that no helper expected: the same server at the
+    # same port serves who is not isolated before and after it, and the kernel knew the packets that were dropped. That
+    # the control connection is allowed is in the answer: without it the client has no port to be silent at.
+    check_equal "before: RELATED as well for who is not isolated" "x/ok open yes" "$(data_connection x/ok) $(related_seen)"
+    check_equal "the data connection is judged, and is RELATED" "x/client silence yes" "$(data_connection x/client) $(related_seen)"
+    check_equal "after: the server lives" "x/ok open yes" "$(data_connection x/ok) $(related_seen)"
+    check "the data port serves who is not isolated" reaches x/ok out tcp/80
+    check "and is not the isolated one's" blocked x/client out tcp/80
 fi
 finish

@@ -38,16 +38,22 @@ struct world {
     struct facts *facts;
 };
 
+static struct facts *facts_of(const char *text)
+{
+    struct facts *facts = NULL;
+    struct err err = {0};
+    if (facts_parse_json(text, strlen(text), "facts.json", &facts, &err) < 0) {
+        fail_msg("%s: %s", err.object, err.msg);
+    }
+    return facts;
+}
+
 static struct world world_of_golden(void)
 {
     struct world world;
-    struct err err = {0};
     size_t len;
     world.state = build_state(read_file(FOLDER "in.yaml", &len));
-    const char *text = read_file(FOLDER "facts.json", &len);
-    if (facts_parse_json(text, len, "facts.json", &world.facts, &err) < 0) {
-        fail_msg("%s: %s", err.object, err.msg);
-    }
+    world.facts = facts_of(read_file(FOLDER "facts.json", &len));
     return world;
 }
 
@@ -94,9 +100,8 @@ static struct packet packet_of(const struct row *row)
     return packet;
 }
 
-static void judge(const struct policy_options *options, const struct row *rows, size_t n)
+static void judge_in(struct world world, const struct policy_options *options, const struct row *rows, size_t n)
 {
-    struct world world = world_of_golden();
     CLEANUP(ruleset_free) struct ruleset *ruleset = NULL;
     struct err err = {0};
     if (compile_ruleset(world.state, "n1", world.facts, options, &ruleset, NULL, &err) < 0) {
@@ -116,6 +121,11 @@ static void judge(const struct policy_options *options, const struct row *rows, 
     }
     state_free(world.state);
     facts_free(world.facts);
+}
+
+static void judge(const struct policy_options *options, const struct row *rows, size_t n)
+{
+    judge_in(world_of_golden(), options, rows, n);
 }
 
 // To free, which nobody isolates, or to the outside.
@@ -301,6 +311,68 @@ static void test_unknown_pods(void **unused)
     judge(&given, narrower, ARRAY_SIZE(narrower));
 }
 
+// No isolated pod is known, so nothing else closes the bridge to a new pod that is: it has a link-local address before
+// it has one of the pod CIDR.
+static void test_unknown_pods_by_link_local(void **unused)
+{
+    (void)unused;
+    static const char state[] = "{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [10.244.1.0/24]}}";
+    static const char facts[] =
+        "{\"interfaces\":[{\"name\":\"br9\",\"kind\":\"bridge\",\"addresses\":[]},"
+        "{\"name\":\"cni0\",\"kind\":\"bridge\",\"addresses\":[\"10.244.1.1\"]},"
+        "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[]}],\"routes\":[{\"prefix\":\"0.0.0.0/"
+        "0\",\"device\":\"eth0\"},"
+        "{\"prefix\":\"10.9.0.0/24\",\"device\":\"br9\"},{\"prefix\":\"10.244.1.0/24\",\"device\":\"cni0\"}]}";
+    static const struct row closed[] = {
+        {FORWARD("to a neighbour", "fe80::77", "fe80::3", "cni0", "veth7", "cni0", "veth3")},
+        {FORWARD("to all neighbours", "fe80::77", "ff02::1", "cni0", "veth7", "cni0", "veth3")},
+        {TO_NODE("to the node", "fe80::77", "fe80::1", "cni0", "veth7")},
+        {FORWARD("as a router", "fe80::77", "ff02::1", "cni0", "veth7", "cni0", "veth3"), .type = 134},
+        {FORWARD("neighbour discovery", "fe80::77", "fe80::3", "cni0", "veth7", "cni0", "veth3"), .type = 135,
+         .want = true},
+        {FORWARD("another bridge", "fe80::77", "fe80::3", "br9", "", "br9", ""), .want = true},
+        {TO_NODE("other nodes", "fe80::77", "fe80::1", "eth0", ""), .want = true},
+    };
+    static const struct row open[] = {
+        {FORWARD("to a neighbour", "fe80::77", "fe80::3", "cni0", "veth7", "cni0", "veth3"), .want = true},
+        {TO_NODE("to the node", "fe80::77", "fe80::1", "cni0", "veth7"), .want = true},
+    };
+    judge_in((struct world){build_state(state), facts_of(facts)},
+             &(struct policy_options){.unknown_pods = UNKNOWN_PODS_DROP}, closed, ARRAY_SIZE(closed));
+    judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, open, ARRAY_SIZE(open));
+}
+
+// A flat network: the bridge is the uplink too, and only its ports tell who sends.
+static void test_tunnels_on_uplink_bridge(void **unused)
+{
+    (void)unused;
+    static const char state[] =
+        "{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: "
+        "10.0.0.2}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: a}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.0.0.3}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: lost}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.0.0.4}]}}\n";
+    static const char facts[] =
+        "{\"interfaces\":[{\"name\":\"br0\",\"kind\":\"bridge\",\"addresses\":[\"10.0.0.1\"]}],"
+        "\"routes\":[{\"prefix\":\"0.0.0.0/0\",\"device\":\"br0\"},{\"prefix\":\"10.0.0.0/24\",\"device\":\"br0\"}],"
+        "\"ports\":[{\"address\":\"10.0.0.3\",\"port\":\"veth3\"}],\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"}}";
+    static const struct row rows[] = {
+        {FORWARD("by a pod's port, whatever the source", "10.0.0.77", "10.0.0.2", "br0", "veth3", "br0", "eth0"),
+         .protocol = PROTOCOL_UDP, .port = 8472},
+        {TO_NODE("to its own node", "10.0.0.77", "10.0.0.1", "br0", "veth3"), .protocol = 47},
+        {FORWARD("IPv6, of which the pod has no address", "fe80::77", "ff02::1", "br0", "veth3", "br0", "eth0"),
+         .protocol = 41},
+        {TO_NODE("by a port that is not known, with its address", "10.0.0.4", "10.0.0.1", "br0", "veth9"),
+         .protocol = PROTOCOL_UDP, .port = 8472},
+        {TO_NODE("of another node", "10.0.0.2", "10.0.0.1", "br0", "eth0"), .protocol = PROTOCOL_UDP, .port = 8472,
+         .want = true},
+        {TO_NODE("no tunnel", "10.0.0.3", "10.0.0.1", "br0", "veth3"), .protocol = PROTOCOL_UDP, .port = 8473,
+         .want = true},
+    };
+    judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, rows, ARRAY_SIZE(rows));
+}
+
 static void test_revoked(void **unused)
 {
     (void)unused;
@@ -357,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_false_routers),
         cmocka_unit_test(test_unknown_pods),
+        cmocka_unit_test(test_unknown_pods_by_link_local),
+        cmocka_unit_test(test_tunnels_on_uplink_bridge),
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_unguarded_are_counted),
     };

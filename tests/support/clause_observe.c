@@ -275,7 +275,7 @@ static bool is_false_router(const struct look *look)
 {
     const struct clause_world *world = look->world;
     bool is;
-    if (guard_is_false_router(world->state, world->node, world->facts, look->packet, &is, NULL) < 0) {
+    if (guard_is_false_router(world->state, world->node, world->facts, world->options, look->packet, &is, NULL) < 0) {
         fputs("out of memory\n", stderr);
         exit(1);
     }
