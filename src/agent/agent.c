@@ -21,7 +21,7 @@
 #include "base/num.h"
 #include "base/version.h"
 
-enum { TICK_MS = 5000, CLEAN_TICKS = 120, LOCK_WAIT_MS = 100, AGENT_SECTIONS = 4, AGENT_OPS = 8 };
+enum { TICK_MS = 5000, KEEP_MS = 60000, CLEAN_TICKS = 120, LOCK_WAIT_MS = 100, AGENT_SECTIONS = 4, AGENT_OPS = 8 };
 
 struct agent {
     const struct agent_config *config;
@@ -281,6 +281,7 @@ static int open_inputs(struct agent *agent, struct err *err)
         .options = config->options,
         .metrics = agent->metrics,
         .period_ms = config->sync_period_ms,
+        .keep_ms = config->sync_period_ms && config->sync_period_ms < KEEP_MS ? config->sync_period_ms : KEEP_MS,
         .marked = on_marked,
         .arg = agent,
     };

@@ -4,14 +4,16 @@
 #include <stdio.h>
 
 #include "agent/revoke_queue.h"
+#include "agent/revoke_watch.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "flow/flow.h"
 #include "flow/revoke.h"
 
 enum {
-    DELAY_MS = 20,       // changes come in bursts, and packets on their way have arrived
-    SHARE = 4,           // a pass is followed by a pause of so many times its length,
+    DELAY_MS = 20,     // changes come in bursts, and packets on their way have arrived
+    ANNOUNCE_MS = 50,  // after the first flow that is cut: the other family's are found meanwhile, one commit is enough
+    SHARE = 4,         // a pass is followed by a pause of so many times its length,
     PAUSE_MAX_MS = 500,  // but what is denied is cut within a second
     PERIOD_MS = 60000,   // where --sync-period is 0
     RETRY_MIN_MS = 1000,
@@ -42,15 +44,19 @@ struct revoke {
     struct revoke_config config;
     struct flows *flows;
     struct revoke_cache *cache;
+    struct revoke_watch *watch;
     const struct facts *facts;
     struct loop_timer *timer;
     struct loop_timer *period_timer;
+    struct loop_timer *announce_timer;
     struct revoke_queue queue;
     struct revoke_pass pass;
     bool running;
     bool sweep;  // something was changed since everything was judged
     bool announced[FAMILY_COUNT];
     size_t marked[FAMILY_COUNT];
+    uint64_t needed_ns[FAMILY_COUNT];  // when a flow was seen last that is marked
+    struct loop_timer *keep_timer;
     VEC(struct flow) deny;
     VEC(struct flow) allow;
     uint64_t retry_ms;
@@ -82,11 +88,30 @@ static void wake(struct revoke *revoke)
 
 static void announce(struct revoke *revoke, enum family family, bool on)
 {
+    if (on) {
+        revoke->needed_ns[family] = num_now_ns();
+    }
     if (revoke->announced[family] == on) {
         return;
     }
     revoke->announced[family] = on;
+    if (!loop_armed(revoke->announce_timer)) {
+        loop_arm(revoke->announce_timer, ANNOUNCE_MS);
+    }
+}
+
+static void on_announce(void *arg)
+{
+    struct revoke *revoke = arg;
     revoke->config.marked(revoke->announced, revoke->config.arg);
+}
+
+static void announce_now(struct revoke *revoke)
+{
+    if (loop_armed(revoke->announce_timer)) {
+        loop_disarm(revoke->announce_timer);
+        on_announce(revoke);
+    }
 }
 
 // ---- one list after the other --------------------------------------------------------------------------------------
@@ -130,11 +155,13 @@ static void flush(struct revoke *revoke)
         for (size_t i = 0; i < revoke->deny.n; i++) {
             add_example(pass, &revoke->deny.v[i]);
         }
+        revoke_watch_add(revoke->watch, revoke->flows, revoke->deny.v, revoke->deny.n);
         pass->cut += found;
         revoke->marked[family] += found;
     }
     found = 0;
     if (revoke->allow.n) {
+        revoke_watch_drop(revoke->watch, revoke->allow.v, revoke->allow.n);
         if (flows_mark(revoke->flows, revoke->allow.v, revoke->allow.n, mask, false, &found, &err) < 0) {
             fail(revoke, &err);
         }
@@ -164,6 +191,9 @@ static void on_flow(const struct flow *flow, void *arg)
     pass->judged++;
     enum family family = flow->original.source.family;
     bool marked = flow->mark & config->options.revoke_mask;
+    if (marked) {
+        revoke->needed_ns[family] = num_now_ns();
+    }
     if (marked && verdict == REVOKE_DENIED) {
         announce(revoke, family, true);
         revoke->marked[family] += pass->counted[family];
@@ -184,6 +214,13 @@ static void end(struct revoke *revoke);
 
 static void on_done(const struct err *err, void *arg);
 
+// The other side of the same address: nothing that this list marks is in that one, but a pod's own flow to itself.
+static bool is_pair(const struct flow_filter *step, const struct flow_filter *after)
+{
+    return step->has_original_source && after->has_reply_source &&
+           address_equal(&step->original_source, &after->reply_source);
+}
+
 static void next(struct revoke *revoke)
 {
     struct revoke_pass *pass = &revoke->pass;
@@ -201,6 +238,8 @@ static void next(struct revoke *revoke)
     if (flows_list(revoke->flows, step, &reader, &err) < 0) {
         fail(revoke, &err);
         end(revoke);
+    } else if (pass->step + 1 < pass->n_steps && is_pair(step, step + 1)) {
+        flows_list_ahead(revoke->flows, step + 1);
     }
 }
 
@@ -272,6 +311,7 @@ static void end(struct revoke *revoke)
                            : revoke->retry_ms * 2 < RETRY_MAX_MS ? revoke->retry_ms * 2
                                                                  : RETRY_MAX_MS;
         arm(revoke, revoke->retry_ms);
+        announce_now(revoke);
         say_idle(revoke, &pass->err);
         return;
     }
@@ -282,15 +322,19 @@ static void end(struct revoke *revoke)
     revoke->retry_ms = 0;
     revoke->last_ns = num_now_ns();
     for (enum family family = FAMILY_V4; family <= FAMILY_V6; family++) {
+        uint64_t unneeded_ms = (revoke->last_ns - revoke->needed_ns[family]) / NS_PER_MS;
         if (revoke->marked[family] || !revoke->announced[family]) {
             continue;
         }
-        if (pass->counted[family]) {
+        if (unneeded_ms < revoke->config.keep_ms) {
+            loop_arm(revoke->keep_timer, revoke->config.keep_ms - unneeded_ms);
+        } else if (pass->counted[family]) {
             announce(revoke, family, false);
         } else {
             revoke->queue.of[family].marked = true;
         }
     }
+    announce_now(revoke);
     uint64_t pause_ms = ms * SHARE < PAUSE_MAX_MS ? ms * SHARE : PAUSE_MAX_MS;
     revoke->not_before_ns = revoke->last_ns + pause_ms * NS_PER_MS;
     wake(revoke);
@@ -331,14 +375,29 @@ static void on_timer(void *arg)
     begin(arg);
 }
 
+// What is marked is judged, and counted.
+static void queue_marked(struct revoke *revoke)
+{
+    for (unsigned family = 0; family < FAMILY_COUNT; family++) {
+        revoke->queue.of[family].marked = revoke->queue.of[family].marked || revoke->announced[family];
+    }
+}
+
+static void on_keep(void *arg)
+{
+    queue_marked(arg);
+    wake(arg);
+}
+
 static void on_period(void *arg)
 {
     struct revoke *revoke = arg;
     for (unsigned family = 0; family < FAMILY_COUNT; family++) {
         revoke->queue.of[family].everything = revoke->queue.of[family].everything || revoke->sweep;
-        revoke->queue.of[family].marked = revoke->queue.of[family].marked || revoke->announced[family];
     }
+    queue_marked(revoke);
     revoke->sweep = false;
+    revoke_watch_look(revoke->watch);
     wake(revoke);
     loop_arm(revoke->period_timer, revoke->config.period_ms ? revoke->config.period_ms : PERIOD_MS);
 }
@@ -351,9 +410,7 @@ void revoke_applied(struct revoke *revoke, const struct sync_applied *applied)
     }
     if (applied->widens && !everything) {
         // Only what is cut may be judged differently.
-        for (unsigned family = 0; family < FAMILY_COUNT; family++) {
-            revoke->queue.of[family].marked = revoke->queue.of[family].marked || revoke->announced[family];
-        }
+        queue_marked(revoke);
     } else if (everything || applied->n_touched) {
         revoke_queue_add(&revoke->queue, applied->touched, applied->n_touched, everything);
         revoke->sweep = true;
@@ -376,8 +433,11 @@ int revoke_new(const struct revoke_config *config, struct revoke **ret, struct e
     }
     revoke->config = *config;
     if (revoke_cache_new(&revoke->cache, err) < 0 ||
+        revoke_watch_new(config->loop, config->metrics, config->options.revoke_mask, &revoke->watch, err) < 0 ||
         loop_add_timer(config->loop, on_timer, revoke, &revoke->timer, err) < 0 ||
-        loop_add_timer(config->loop, on_period, revoke, &revoke->period_timer, err) < 0) {
+        loop_add_timer(config->loop, on_period, revoke, &revoke->period_timer, err) < 0 ||
+        loop_add_timer(config->loop, on_keep, revoke, &revoke->keep_timer, err) < 0 ||
+        loop_add_timer(config->loop, on_announce, revoke, &revoke->announce_timer, err) < 0) {
         return -1;
     }
     if (config->options.revoke_mask) {
@@ -395,10 +455,13 @@ void revoke_free(struct revoke *revoke)
     if (!revoke) {
         return;
     }
+    revoke_watch_free(revoke->watch);
     flows_close(revoke->flows);
     revoke_cache_free(revoke->cache);
     loop_remove_timer(revoke->timer);
     loop_remove_timer(revoke->period_timer);
+    loop_remove_timer(revoke->keep_timer);
+    loop_remove_timer(revoke->announce_timer);
     vec_free(&revoke->deny);
     vec_free(&revoke->allow);
     free(revoke);
@@ -412,6 +475,7 @@ void revoke_status(const struct revoke *revoke, struct buf *out)
                    revoke->config.options.revoke_mask, revoke->marked[FAMILY_V4], revoke->marked[FAMILY_V6]);
         buf_printf(out, ",\"cut\":%llu,\"restored\":%llu,\"running\":%s", (unsigned long long)revoke->total_cut,
                    (unsigned long long)revoke->total_restored, revoke->running ? "true" : "false");
+        buf_printf(out, ",\"marks_lost\":%zu", revoke_watch_lost(revoke->watch));
         if (revoke->last_ns) {
             buf_printf(out, ",\"last_pass\":{\"seconds_ago\":%.3f,\"ms\":%llu,\"judged\":%zu}",
                        (double)(num_now_ns() - revoke->last_ns) / (1000.0 * NS_PER_MS),

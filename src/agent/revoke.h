@@ -31,8 +31,10 @@ struct revoke_config {
     struct policy_options options;
     struct metrics *metrics;
     uint64_t period_ms;  // of the look at what is marked; 0: a minute
+    uint64_t keep_ms;    // their rule stays so long behind the last marked flow: each coming and going is a commit
     // Flows of these families are marked from now on, or none is any more: their rule is needed. Told once by
-    // revoke_new, with what is marked from an earlier run, and before the first mark of a family is set.
+    // revoke_new, with what is marked from an earlier run, and at most 50 ms after the first mark of a family is set,
+    // for both families at once where it can be.
     void (*marked)(const bool marked[FAMILY_COUNT], void *arg);
     // After a pass when nothing waits to be judged; err NULL: it went well. May be NULL.
     void (*idle)(const struct err *err, void *arg);

@@ -16,6 +16,8 @@ struct flows {
     struct netlink_batch batch;
     struct netlink_dump *dump;
     struct loop_fd *readable;
+    struct netlink_dump *ahead;  // of the list that comes next
+    struct flow_filter ahead_filter;
     struct flow_filter filter;
     struct flow_reader reader;
     bool filtered;    // the kernel was asked to filter
@@ -38,6 +40,12 @@ int flows_open(struct loop *loop, struct flows **ret, struct err *err)
     return 0;
 }
 
+static void drop_ahead(struct flows *flows)
+{
+    netlink_dump_free(flows->ahead);
+    flows->ahead = NULL;
+}
+
 static void stop(struct flows *flows)
 {
     loop_remove_fd(flows->readable);
@@ -52,6 +60,7 @@ void flows_close(struct flows *flows)
         return;
     }
     stop(flows);
+    drop_ahead(flows);
     netlink_close(flows->netlink);
     netlink_batch_free(&flows->batch);
     free(flows);
@@ -59,6 +68,7 @@ void flows_close(struct flows *flows)
 
 void flows_cancel(struct flows *flows)
 {
+    drop_ahead(flows);
     if (flows->reading) {
         flows->cancelled = true;
     } else {
@@ -140,13 +150,29 @@ static void on_readable(int fd, unsigned events, void *arg)
     finish(flows, rc < 0 ? &err : NULL);
 }
 
+static int begin(struct flows *flows, const struct flow_filter *filter, bool filtered, struct netlink_dump **ret,
+                 struct err *err)
+{
+    netlink_batch_clear(&flows->batch);
+    flow_put_filter(&flows->batch, filter, filtered);
+    return netlink_dump_start(NETLINK_BUS_NETFILTER, &flows->batch, ret, err);
+}
+
+static bool can_filter(const struct flows *flows, const struct flow_filter *filter)
+{
+    return !flows->unfiltered && flow_can_filter(filter);
+}
+
 static int start(struct flows *flows, struct err *err)
 {
-    flows->filtered = !flows->unfiltered && flow_can_filter(&flows->filter);
-    netlink_batch_clear(&flows->batch);
-    flow_put_filter(&flows->batch, &flows->filter, flows->filtered);
-    if (netlink_dump_start(NETLINK_BUS_NETFILTER, &flows->batch, &flows->dump, err) < 0) {
-        return err_wrap(err, "list connections");
+    flows->filtered = can_filter(flows, &flows->filter);
+    if (flows->ahead && flows->filtered && flow_filter_equal(&flows->ahead_filter, &flows->filter)) {
+        flows->dump = TAKE(flows->ahead);
+    } else {
+        drop_ahead(flows);
+        if (begin(flows, &flows->filter, flows->filtered, &flows->dump, err) < 0) {
+            return err_wrap(err, "list connections");
+        }
     }
     if (loop_add_fd(flows->loop, netlink_dump_fd(flows->dump), LOOP_READ, on_readable, flows, &flows->readable, err) <
         0) {
@@ -164,6 +190,16 @@ int flows_list(struct flows *flows, const struct flow_filter *filter, const stru
     flows->filter = *filter;
     flows->reader = *reader;
     return start(flows, err);
+}
+
+void flows_list_ahead(struct flows *flows, const struct flow_filter *filter)
+{
+    struct err err = {0};
+    drop_ahead(flows);
+    // Unfiltered, two lists of everything would wait in turn for the one reader.
+    if (can_filter(flows, filter) && begin(flows, filter, true, &flows->ahead, &err) == 0) {
+        flows->ahead_filter = *filter;
+    }
 }
 
 // ---- mark ----------------------------------------------------------------------------------------------------------
@@ -201,9 +237,9 @@ static void on_refused(int code, UNUSED const struct netlink_reply *request, voi
     }
 }
 
-static void put_mark(struct netlink_batch *batch, const struct flow *flow, uint32_t mask, bool on)
+static void put_mark(struct netlink_batch *batch, const struct flow *flow, uint32_t mask, bool on, uint16_t flags)
 {
-    flow_message(batch, IPCTNL_MSG_CT_NEW, NLM_F_ACK, flow->original.source.family);
+    flow_message(batch, IPCTNL_MSG_CT_NEW, flags, flow->original.source.family);
     flow_put_key(batch, flow);
     netlink_batch_be32(batch, CTA_MARK, on ? mask : 0);
     netlink_batch_be32(batch, CTA_MARK_MASK, mask);
@@ -213,10 +249,12 @@ static int mark_batch(struct flows *flows, struct marking *marking, uint32_t mas
 {
     netlink_batch_clear(&flows->batch);
     for (size_t i = 0; i < marking->n; i++) {
-        put_mark(&flows->batch, &marking->list[i], mask, on);
+        put_mark(&flows->batch, &marking->list[i], mask, on, 0);
     }
     for (size_t i = 0; i < marking->n; i++) {
-        flow_message(&flows->batch, IPCTNL_MSG_CT_GET, NLM_F_ACK, marking->list[i].original.source.family);
+        // The answer, or the refusal, tells enough: an acknowledgement of each would be most of what is read.
+        uint16_t flags = i == marking->n - 1 ? NLM_F_ACK : 0;
+        flow_message(&flows->batch, IPCTNL_MSG_CT_GET, flags, marking->list[i].original.source.family);
         flow_put_key(&flows->batch, &marking->list[i]);
     }
     const struct netlink_handler handler = {.reply = on_marked, .refused = on_refused, .arg = marking};
@@ -235,7 +273,7 @@ static int spare_others(struct flows *flows, const struct marking *marking, uint
 {
     for (size_t i = 0; i < marking->others.n; i++) {
         netlink_batch_clear(&flows->batch);
-        put_mark(&flows->batch, &marking->others.v[i], mask, false);
+        put_mark(&flows->batch, &marking->others.v[i], mask, false, NLM_F_ACK);
         int code = netlink_request(flows->netlink, &flows->batch, NULL, err);
         if (code < 0 || (code && code != ENOENT)) {
             return code < 0 ? -1 : err_set(err, ERR_SYSTEM, code, "unmark a connection: %s", strerror(code));
@@ -262,6 +300,122 @@ int flows_mark(struct flows *flows, const struct flow *list, size_t n, uint32_t 
     }
     if (ret_found) {
         *ret_found = found;
+    }
+    return 0;
+}
+
+// ---- look ----------------------------------------------------------------------------------------------------------
+
+struct looking {
+    const struct flow *list;
+    uint32_t mask;
+    enum flow_presence *ret;
+};
+
+static int on_seen(const struct netlink_reply *reply, void *arg, UNUSED struct err *err)
+{
+    const struct looking *looking = arg;
+    struct flow flow;
+    if (flow_parse(reply, &flow) && flow.id == looking->list[reply->index].id) {
+        looking->ret[reply->index] = flow.mark & looking->mask ? FLOW_MARKED : FLOW_UNMARKED;
+    }
+    return 0;
+}
+
+// The entries of these keys; what is gone is not told.
+static int get_batch(struct flows *flows, const struct flow *list, size_t n, const struct netlink_handler *handler,
+                     struct err *err)
+{
+    netlink_batch_clear(&flows->batch);
+    for (size_t i = 0; i < n; i++) {
+        flow_message(&flows->batch, IPCTNL_MSG_CT_GET, i == n - 1 ? NLM_F_ACK : 0, list[i].original.source.family);
+        flow_put_key(&flows->batch, &list[i]);
+    }
+    int code = netlink_request(flows->netlink, &flows->batch, handler, err);
+    if (code < 0) {
+        return err_wrap(err, "look at connections");
+    }
+    return code == 0 || code == ENOENT
+               ? 0
+               : err_set(err, code == EPERM ? ERR_DENIED : ERR_SYSTEM, code, "look at connections: %s", strerror(code));
+}
+
+int flows_look(struct flows *flows, const struct flow *list, size_t n, uint32_t mask, enum flow_presence *ret,
+               struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = FLOW_GONE;
+    }
+    for (size_t at = 0; at < n; at += MARK_BATCH) {
+        struct looking looking = {.list = list + at, .mask = mask, .ret = ret + at};
+        const struct netlink_handler handler = {.reply = on_seen, .arg = &looking};
+        if (get_batch(flows, list + at, n - at < MARK_BATCH ? n - at : MARK_BATCH, &handler, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+struct turning {
+    const struct flow *keys;
+    struct flow *ret;
+    size_t n;
+};
+
+static int on_turned(const struct netlink_reply *reply, void *arg, UNUSED struct err *err)
+{
+    struct turning *turning = arg;
+    struct flow flow;
+    if (flow_parse(reply, &flow) && flow_same_original(&flow, &turning->keys[reply->index])) {
+        turning->ret[turning->n++] = flow;
+    }
+    return 0;
+}
+
+int flows_find_turned(struct flows *flows, const struct flow *list, size_t n, struct flow *ret, size_t *ret_n,
+                      struct err *err)
+{
+    struct turning turning = {.ret = ret};
+    const struct netlink_handler handler = {.reply = on_turned, .arg = &turning};
+    for (size_t at = 0; at < n; at += MARK_BATCH) {
+        struct flow keys[MARK_BATCH];
+        size_t n_keys = n - at < MARK_BATCH ? n - at : MARK_BATCH;
+        for (size_t i = 0; i < n_keys; i++) {
+            // A zone of the original direction alone does not hold for what comes back.
+            const struct flow *gone = &list[at + i];
+            keys[i] = (struct flow){.original = gone->reply, .zone = gone->zone_of_original ? 0 : gone->zone};
+        }
+        turning.keys = keys;
+        if (get_batch(flows, keys, n_keys, &handler, err) < 0) {
+            return -1;
+        }
+    }
+    *ret_n = turning.n;
+    return 0;
+}
+
+// ---- delete --------------------------------------------------------------------------------------------------------
+
+int flows_delete(struct flows *flows, const struct flow *list, size_t n, struct err *err)
+{
+    for (size_t at = 0; at < n; at += MARK_BATCH) {
+        size_t end = n - at < MARK_BATCH ? n : at + MARK_BATCH;
+        struct marking marking = {0};
+        const struct netlink_handler handler = {.refused = on_refused, .arg = &marking};
+        netlink_batch_clear(&flows->batch);
+        for (size_t i = at; i < end; i++) {
+            uint16_t flags = i == end - 1 ? NLM_F_ACK : 0;
+            flow_message(&flows->batch, IPCTNL_MSG_CT_DELETE, flags, list[i].original.source.family);
+            flow_put_key(&flows->batch, &list[i]);
+            netlink_batch_be32(&flows->batch, CTA_ID, list[i].id);
+        }
+        if (netlink_request(flows->netlink, &flows->batch, &handler, err) < 0) {
+            return err_wrap(err, "delete connections");
+        }
+        if (marking.refused) {
+            return err_set(err, marking.refused == EPERM ? ERR_DENIED : ERR_SYSTEM, marking.refused,
+                           "delete connections: %s", strerror(marking.refused));
+        }
     }
     return 0;
 }

@@ -64,6 +64,9 @@ struct flow_reader {
 // One list at a time; -1 (ERR_RETRY) while one runs. The reader is told from the loop.
 NODISCARD int flows_list(struct flows *flows, const struct flow_filter *filter, const struct flow_reader *reader,
                          struct err *err);
+// Lets the kernel begin with the list that comes next, while one runs: two cores go through the table at once. The next
+// flows_list that asks for the same takes it; any other drops it. It tells of a moment before that call.
+void flows_list_ahead(struct flows *flows, const struct flow_filter *filter);
 void flows_cancel(struct flows *flows);
 // Sets (on) or clears the bits of mask in the entry's mark, and no other bit of it; blocks, 6 us an entry. The kernel
 // finds entries by their original tuple and zone alone. One that was made anew meanwhile with other ends (another
@@ -71,3 +74,14 @@ void flows_cancel(struct flows *flows);
 // gone is no error. ret_found (may be NULL): how many were there.
 NODISCARD int flows_mark(struct flows *flows, const struct flow *list, size_t n, uint32_t mask, bool on,
                          size_t *ret_found, struct err *err);
+// Whether these very entries are there, and have bits of the mask; blocks, some us an entry. ret has n items.
+enum flow_presence { FLOW_GONE, FLOW_MARKED, FLOW_UNMARKED };
+NODISCARD int flows_look(struct flows *flows, const struct flow *list, size_t n, uint32_t mask, enum flow_presence *ret,
+                         struct err *err);
+// What the other end began between the same ends as the replies of these, since they are gone: a server's answer that
+// was on its way begins a connection of its own. ret has room for n; blocks, some us an entry.
+NODISCARD int flows_find_turned(struct flows *flows, const struct flow *list, size_t n, struct flow *ret, size_t *ret_n,
+                                struct err *err);
+// Takes these very entries out of the table (one that was made anew meanwhile has another id, and stays); blocks, some
+// us an entry. What is gone already is no error.
+NODISCARD int flows_delete(struct flows *flows, const struct flow *list, size_t n, struct err *err);

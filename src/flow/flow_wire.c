@@ -213,12 +213,32 @@ bool flow_matches(const struct flow *flow, const struct flow_filter *filter)
            (flow->mark & filter->mark_mask) == (filter->mark & filter->mark_mask);
 }
 
+static bool same_end(bool has_a, const struct address *a, bool has_b, const struct address *b)
+{
+    return has_a == has_b && (!has_a || address_equal(a, b));
+}
+
+bool flow_filter_equal(const struct flow_filter *a, const struct flow_filter *b)
+{
+    return a->family == b->family && a->mark == b->mark && a->mark_mask == b->mark_mask &&
+           same_end(a->has_original_source, &a->original_source, b->has_original_source, &b->original_source) &&
+           same_end(a->has_original_destination, &a->original_destination, b->has_original_destination,
+                    &b->original_destination) &&
+           same_end(a->has_reply_source, &a->reply_source, b->has_reply_source, &b->reply_source) &&
+           same_end(a->has_reply_destination, &a->reply_destination, b->has_reply_destination, &b->reply_destination);
+}
+
 static bool same_tuple(const struct flow_tuple *a, const struct flow_tuple *b)
 {
     return address_equal(&a->source, &b->source) && address_equal(&a->destination, &b->destination) &&
            a->protocol == b->protocol && a->source_port == b->source_port &&
            a->destination_port == b->destination_port && a->icmp_type == b->icmp_type && a->icmp_code == b->icmp_code &&
            a->icmp_id == b->icmp_id;
+}
+
+bool flow_same_original(const struct flow *a, const struct flow *b)
+{
+    return same_tuple(&a->original, &b->original);
 }
 
 bool flow_same(const struct flow *a, const struct flow *b)

@@ -109,13 +109,13 @@ int netlink_open(enum netlink_bus bus, struct netlink **ret, struct err *err)
     return 0;
 }
 
-// One exchange: which messages still want an answer.
+// One exchange. The kernel goes through the messages, and queues its answers, in their order.
 struct exchange {
     const struct netlink_handler *handler;
     uint32_t first;  // sequence number of the batch's first message
     size_t n;
-    size_t answered;
-    int refused;  // code of the first message refused
+    bool answered;  // the last message
+    int refused;    // code of the first message refused
     bool interrupted;
     bool failed;  // a reply callback said stop
     struct err *err;
@@ -163,7 +163,7 @@ static void exchange_message(struct exchange *exchange, const struct nlmsghdr *m
     exchange->interrupted = exchange->interrupted || (message->nlmsg_flags & NLM_F_DUMP_INTR);
     if (message->nlmsg_type == NLMSG_ERROR || message->nlmsg_type == NLMSG_DONE) {
         int code = error_code(message);
-        exchange->answered++;
+        exchange->answered = index == exchange->n - 1;
         if (code) {
             exchange_refused(exchange, code, index, message);
         }
@@ -184,7 +184,7 @@ static void exchange_message(struct exchange *exchange, const struct nlmsghdr *m
 
 static int exchange_receive(struct netlink *netlink, struct exchange *exchange)
 {
-    while (exchange->answered < exchange->n) {
+    while (!exchange->answered) {
         ssize_t got = mnl_socket_recvfrom(netlink->socket, netlink->buffer, RECEIVE_SIZE);
         if (got < 0 && errno == EINTR) {
             continue;

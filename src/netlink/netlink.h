@@ -38,9 +38,9 @@ struct netlink_handler {
     void *arg;
 };
 
-// Sends the batch and reads every answer: messages need NLM_F_ACK or NLM_F_DUMP. handler may be NULL. The kernel goes
-// on behind a message that it refused. Returns 0; the code of the first message refused, as above; or -1 with err when
-// the exchange itself failed (ERR_RETRY: a dump was interrupted by a change, or answers were lost).
+// Sends the batch and reads every answer: the last message needs NLM_F_ACK or NLM_F_DUMP. handler may be NULL. The
+// kernel goes on behind a message that it refused. Returns 0; the code of the first message refused, as above; or -1
+// with err when the exchange itself failed (ERR_RETRY: a dump was interrupted by a change, or answers were lost).
 NODISCARD int netlink_request(struct netlink *netlink, struct netlink_batch *batch,
                               const struct netlink_handler *handler, struct err *err);
 

@@ -164,16 +164,20 @@ static void next(struct cutting *cutting)
 {
     struct err err = {0};
     const struct flow_reader reader = {.flow = on_flow, .done = on_done, .arg = cutting};
-    struct flow_filter filter = {.family = FAMILY_V4};
+    const struct address pod = address_of(POD_BASE);
+    const struct flow_filter filters[2] = {
+        {.family = FAMILY_V4, .has_original_source = true, .original_source = pod},
+        {.family = FAMILY_V4, .has_reply_source = true, .reply_source = pod},
+    };
     if (cutting->step == 2) {
         loop_quit(cutting->loop, 0);
         return;
     }
-    filter.has_original_source = cutting->step == 0;
-    filter.has_reply_source = cutting->step == 1;
-    filter.original_source = filter.reply_source = address_of(POD_BASE);
+    check(flows_list(cutting->flows, &filters[cutting->step], &reader, &err), &err);
+    if (cutting->step == 0) {
+        flows_list_ahead(cutting->flows, &filters[1]);
+    }
     cutting->step++;
-    check(flows_list(cutting->flows, &filter, &reader, &err), &err);
 }
 
 static double ours(struct cutting *cutting, bool on)

@@ -35,19 +35,15 @@ policies - <<<""
 start
 wait_ready n1
 
-# What a node says to its own pod is no connection of the pod's, whatever it answers: kubelet reaches every pod. So a
-# server of the node goes on speaking where nothing has to be acknowledged: UDP and SCTP of this kind are left out.
-NODE_KINDS=()
-for kind in "${KINDS[@]}"; do
-    [[ $kind == udp-push || $kind == sctp-push ]] || NODE_KINDS+=("$kind")
-done
+# What a node says to its own pod is no connection of the pod's, whatever it answers: kubelet reaches every pod. But what
+# the pod began with the node is, and the node may go on speaking where nothing has to be acknowledged.
 serve_node() {
     talk_end
     talk_serve n1 "${NODE_IP4[n1]}" "$1.4"
     talk_serve n1 "${NODE_IP6[n1]}" "$1.6"
     REPORTS=("$WORK/serve.$1.4" "$WORK/serve.$1.6")
-    talk_open "$1" x-out "${POD_IP4[x/out]}" "${NODE_IP4[n1]}" "${NODE_KINDS[@]}"
-    talk_open "$1" x-outr "${POD_IP6[x/outr]}" "${NODE_IP6[n1]}" "${NODE_KINDS[@]}"
+    talk_open "$1" x-out "${POD_IP4[x/out]}" "${NODE_IP4[n1]}" "${KINDS[@]}"
+    talk_open "$1" x-outr "${POD_IP6[x/outr]}" "${NODE_IP6[n1]}" "${KINDS[@]}"
 }
 OUT="$(np out "{podSelector: {matchLabels: {app: out}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}]}]}")"
 serve_node node
@@ -94,6 +90,46 @@ if kernel_has nat n1; then
 else
     skip "this kernel has no nat: services"
 fi
+
+# Another program's rule writes the whole mark of each packet's connection: what has lost the bit is deleted instead, and
+# what the client goes on saying is judged as new. Half of the time an answer is on its way then, a connection of the
+# server's own, which the client would go on with.
+if ip netns exec n1 "iptables-$BACKEND" -t mangle -A PREROUTING -p udp -j CONNMARK --set-mark 5 2>/dev/null; then
+    policies - <<<""
+    wait_in_sync
+    TALK_LATE_MS=5 serve_web marks
+    talk_open marks x-out "${POD_IP4[x/out]}" "${POD_IP4[x/web]}" udp-talk udp-answer
+    REPORTS=("${REPORTS[@]:0:1}" "${REPORTS[@]:2}")
+    cut_by "though a rule takes the mark away" policies - <<<"$(np web "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}")"
+    check_contains "and the log says so" "event=revoke-mark-lost" "$(grep revoke-mark-lost "$WORK/netpold.n1.log")"
+    ip netns exec n1 "iptables-$BACKEND" -t mangle -F PREROUTING
+else
+    skip "this kernel has no CONNMARK target"
+fi
+
+# Between link-local addresses, which no policy names: of two pods on a bridge, and of a pod and its node's end of it. What
+# the node talks with its own neighbours is nobody's business.
+link_local() { # netns device
+    ip -n "$1" -6 addr show dev "$2" scope link | awk '/inet6/ { sub("/.*", "", $2); print $2; exit }'
+}
+ll_web="$(link_local x-web eth0)%eth0"
+ll_out="$(link_local x-out eth0)%eth0"
+ll_node="$(link_local n1 cni0)%cni0"
+ll_out_node="${ll_node%%%*}%eth0"
+LINK_KINDS=(tcp-talk tcp-push tcp-answer udp-push udp-answer)
+serve_link() {
+    talk_end
+    talk_serve x-web "$ll_web" link.pod
+    talk_serve n1 "$ll_node" link.node
+    REPORTS=("$WORK/serve.link.pod" "$WORK/serve.link.node")
+}
+policies - <<<""
+wait_in_sync
+serve_link
+talk_open link.pod x-out "$ll_out" "${ll_web%%%*}%eth0" "${LINK_KINDS[@]}"
+talk_open link.node x-out "$ll_out" "$ll_out_node" "${LINK_KINDS[@]}"
+cut_by "between link-local addresses" policies - <<<"$OUT"
+goes_on "between link-local addresses" policies - <<<""
 
 # --no-revoke.
 policies - <<<""

@@ -11,8 +11,9 @@ talk.py open FROM TO REPORT NAME… one connection each; NAME is PROTOCOL-MODE
   answer  7003  speaks all the time             answers all of it
   idle    7004  says hello; speaks on SIGUSR1   hears
 
-Both speak every 10 ms. The report, written every 20 ms: a line for each connection, "NAME PEER rx=BYTES last=NS", the time
-when bytes came last (CLOCK_MONOTONIC; 0: never). SCTP is crafted on raw sockets, so the kernel needs none of its own.
+Both speak every 10 ms; with TALK_LATE_MS in the environment, a server that answers by UDP takes so long for it. The
+report, written every 20 ms: a line for each connection, "NAME PEER rx=BYTES last=NS", the time when bytes came last
+(CLOCK_MONOTONIC; 0: never). SCTP is crafted on raw sockets, so the kernel needs none of its own.
 """
 import os
 import select
@@ -25,6 +26,7 @@ import time
 PORTS = {"talk": 7001, "push": 7002, "answer": 7003, "idle": 7004}
 MODES = {port: mode for mode, port in PORTS.items()}
 TICK = 0.01
+LATE = float(os.environ.get("TALK_LATE_MS", "0")) / 1000
 PAYLOAD = b"x" * 64
 resumed = False
 
@@ -138,16 +140,21 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def at(address, port):
+    """With the link of a link-local address: "fe80::1%eth0"."""
+    return socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0][4]
+
+
 def bound(address, kind, port):
     sock = socket.socket(family_of(address), kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((address, port))
+    sock.bind(at(address, port))
     return sock
 
 
 def raw(address):
     sock = socket.socket(family_of(address), socket.SOCK_RAW, 132)
-    sock.bind((address, 0))
+    sock.bind(at(address, 0))
     sock.setblocking(False)
     return sock
 
@@ -238,6 +245,7 @@ def serve(address, report):
                 talk = by_key.get(key) or add(key, Udp(f"udp-{mode}", peer[0], sock, peer), mode)
                 talk.heard(len(data))
                 if mode == "answer":
+                    time.sleep(LATE)
                     talk.say()
         elif sock is sctp:
             for peer, sport, dport, kind, length in sctp_chunks(sctp):
@@ -275,18 +283,18 @@ def connect(source, target, report, names):
         if protocol == "tcp":
             sock = bound(source, socket.SOCK_STREAM, 0)
             sock.settimeout(5)
-            sock.connect((target, port))
+            sock.connect(at(target, port))
             talk = Tcp(name, target, sock)
             by_sock[sock] = talk
         elif protocol == "udp":
             sock = bound(source, socket.SOCK_DGRAM, 0)
             sock.setblocking(False)
-            talk = Udp(name, target, sock, (target, port))
+            talk = Udp(name, target, sock, at(target, port))
             by_sock[sock] = talk
         else:
             sctp = sctp or raw(source)
             sport = 20000 + os.getpid() % 20000 + number
-            talk = Sctp(name, target, sctp, (target, 0), sport, port)
+            talk = Sctp(name, target, sctp, at(target, 0), sport, port)
             by_port[sport] = talk
             talk.hello()
         talk.speaks = None if mode == "idle" else mode in ("talk", "answer")

@@ -37,6 +37,8 @@ struct world {
     bool announced[FAMILY_COUNT];
     unsigned announcements;
     size_t marked;
+    struct flow all[64];
+    size_t n_all;
 };
 
 static void on_marked(const bool marked[FAMILY_COUNT], void *arg)
@@ -58,7 +60,7 @@ static void must(int rc, const struct err *err)
     }
 }
 
-static void open_revoke(struct world *world, const struct policy_options *with, uint64_t period_ms)
+static void open_keeping(struct world *world, const struct policy_options *with, uint64_t period_ms, uint64_t keep_ms)
 {
     struct err err = {0};
     const struct revoke_config config = {.loop = world->loop,
@@ -67,10 +69,16 @@ static void open_revoke(struct world *world, const struct policy_options *with, 
                                          .options = *with,
                                          .metrics = world->metrics,
                                          .period_ms = period_ms,
+                                         .keep_ms = keep_ms,
                                          .marked = on_marked,
                                          .arg = world};
     must(revoke_new(&config, &world->revoke, &err), &err);
     revoke_facts(world->revoke, world->facts);
+}
+
+static void open_revoke(struct world *world, const struct policy_options *with, uint64_t period_ms)
+{
+    open_keeping(world, with, period_ms, 0);
 }
 
 static struct world *open_world(const char *policies, uint64_t period_ms)
@@ -168,10 +176,29 @@ static void settle(struct world *world, enum family family, size_t marked)
     }
 }
 
+static void on_any(const struct flow *flow, void *arg)
+{
+    struct world *world = arg;
+    assert_true(world->n_all < ARRAY_SIZE(world->all));
+    world->all[world->n_all++] = *flow;
+}
+
+static size_t list_all(struct world *world, enum family family)
+{
+    struct err err = {0};
+    const struct flow_filter all = {.family = family};
+    const struct flow_reader reader = {.flow = on_any, .done = on_done, .arg = world};
+    world->n_all = 0;
+    must(flows_list(world->flows, &all, &reader, &err), &err);
+    must(loop_run(world->loop, &err), &err);
+    return world->n_all;
+}
+
 static void test_passes(void **unused)
 {
     (void)unused;
     struct world *world = open_world(CLOSED, LONG_MS);
+    size_t all = list_all(world, FAMILY_V4);
     // Told once what there is.
     assert_int_equal(world->announcements, 1);
     assert_false(world->announced[FAMILY_V4] || world->announced[FAMILY_V6]);
@@ -215,6 +242,85 @@ static void test_passes(void **unused)
     revoke_status(world->revoke, &status);
     assert_non_null(strstr(status.data, "\"cut\":3,\"restored\":3,"));
     assert_non_null(strstr(status.data, "\"failing\":null"));
+    // What was set free on purpose was not lost.
+    run(world, 400);
+    assert_true(metrics_get(world->metrics, METRIC_REVOKE_MARKS_LOST, NULL, NULL) == 0);
+    assert_int_equal(list_all(world, FAMILY_V4), all);
+    close_world(world);
+}
+
+// Another program's rule writes the whole mark: what was cut is taken out of the table, and that is said.
+static void test_mark_lost(void **unused)
+{
+    (void)unused;
+    struct err err = {0};
+    struct world *world = open_world(CLOSED, PERIOD_MS);
+    size_t before = list_all(world, FAMILY_V4);
+    touch(world, "10.0.1.1", false);
+    settle(world, FAMILY_V4, 2);
+    assert_int_equal(list_all(world, FAMILY_V4), before);
+    must(flows_mark(world->flows, world->all, world->n_all, BIT, false, NULL, &err), &err);
+    for (unsigned i = 0; i < 100 && metrics_get(world->metrics, METRIC_REVOKE_MARKS_LOST, NULL, NULL) == 0; i++) {
+        run(world, 50);
+    }
+    assert_true(metrics_get(world->metrics, METRIC_REVOKE_MARKS_LOST, NULL, NULL) == 2);
+    assert_int_equal(list_all(world, FAMILY_V4), before - 2);
+    BUF_CLEANUP struct buf status = {0};
+    revoke_status(world->revoke, &status);
+    assert_non_null(strstr(status.data, "\"marks_lost\":2"));
+    // An answer that was on its way begins a connection of the server's, which its client would go on with. Another
+    // port's is none of them.
+    struct flow turned[] = {conntrack_flow("10.0.1.1", "10.0.1.3", 17, 53, 40000),
+                            conntrack_flow("10.0.1.1", "10.0.1.3", 17, 53, 40009)};
+    must(conntrack_fill(turned, ARRAY_SIZE(turned), &err), &err);
+    for (unsigned i = 0; i < 100 && list_all(world, FAMILY_V4) > before - 1; i++) {
+        run(world, 20);
+    }
+    assert_int_equal(list_all(world, FAMILY_V4), before - 1);
+    // It is not for ever: what begins later is a connection like others.
+    run(world, 1000);
+    must(conntrack_fill(turned, 1, &err), &err);
+    run(world, 300);
+    assert_int_equal(list_all(world, FAMILY_V4), before);
+    for (size_t i = 0; i < world->n_all; i++) {
+        if (world->all[i].original.source_port == 53) {
+            must(flows_delete(world->flows, &world->all[i], 1, &err), &err);
+        }
+    }
+    close_world(world);
+    struct flow again[] = {conntrack_flow("10.0.2.1", "10.0.1.1", 6, 40000, 80),
+                           conntrack_flow("10.0.1.3", "10.0.1.1", 17, 40000, 53)};
+    must(conntrack_fill(again, ARRAY_SIZE(again), &err), &err);
+}
+
+// Labels that come and go cut and free the same flows all the time: their rule does not come and go with them.
+static void test_rule_stays_a_while(void **unused)
+{
+    enum { KEEP_MS = 1000 };
+    (void)unused;
+    struct world *world = open_world(CLOSED, LONG_MS);
+    revoke_free(world->revoke);
+    open_keeping(world, &options, LONG_MS, KEEP_MS);
+    world->announcements = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        touch(world, "10.0.1.1", false);
+        settle(world, FAMILY_V4, 2);
+        build_apply(world->state, OPEN);
+        touch(world, "10.0.1.1", true);
+        for (unsigned look = 0; look < 500 && marked_of(world, FAMILY_V4); look++) {
+            run(world, 20);
+        }
+        assert_int_equal(marked_of(world, FAMILY_V4), 0);
+        build_apply(world->state, CLOSED);
+    }
+    assert_int_equal(world->announcements, 1);
+    assert_true(world->announced[FAMILY_V4]);
+    build_apply(world->state, OPEN);
+    for (unsigned look = 0; look < 500 && world->announced[FAMILY_V4]; look++) {
+        run(world, 20);
+    }
+    assert_false(world->announced[FAMILY_V4]);
+    assert_int_equal(world->announcements, 2);
     close_world(world);
 }
 
@@ -397,8 +503,14 @@ int main(void)
     }
     fill();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_queue),  cmocka_unit_test(test_passes),  cmocka_unit_test(test_widening_cuts_nothing),
-        cmocka_unit_test(test_gate),   cmocka_unit_test(test_restart), cmocka_unit_test(test_no_revoke),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_rule_stays_a_while),
+        cmocka_unit_test(test_widening_cuts_nothing),
+        cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_mark_lost),
+        cmocka_unit_test(test_no_revoke),
         cmocka_unit_test(test_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 // clang-format on
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "flow/revoke.h"
 #include "support/build.h"
@@ -22,18 +23,24 @@ static const char facts_text[] = "{\"interfaces\":["
                                  "\"routes\":[{\"prefix\":\"10.0.0.0/16\",\"device\":\"cni0\"}],"
                                  "\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"},\"ipvs\":%s}";
 
+static struct facts *facts_of(const char *text)
+{
+    struct facts *facts;
+    struct err err = {0};
+    if (facts_parse_json(text, strlen(text), "facts", &facts, &err) < 0) {
+        fail_msg("%s: %s", err.object, err.msg);
+    }
+    return facts;
+}
+
 static struct facts *some_facts(bool ipvs)
 {
     char text[1024];
     int n = snprintf(text, sizeof(text), facts_text,
                      ipvs ? ",{\"name\":\"kube-ipvs0\",\"kind\":\"dummy\",\"addresses\":[\"10.96.0.1\"]}" : "",
                      ipvs ? "true" : "false");
-    struct facts *facts;
-    struct err err = {0};
-    if (facts_parse_json(text, (size_t)n, "facts", &facts, &err) < 0) {
-        fail_msg("%s", err.msg);
-    }
-    return facts;
+    assert_in_range(n, 1, sizeof(text) - 1);
+    return facts_of(text);
 }
 
 static const char policies[] =
@@ -195,6 +202,89 @@ static void test_unknown_pods(void **unused)
     prove(rows, ARRAY_SIZE(rows), false, &options);
 }
 
+// A tunnel that a guard drops, begun before its end was known as a node.
+static void test_tunnels(void **unused)
+{
+    (void)unused;
+    CLEANUP(state_free) struct state *state = build_world(policies);
+    CLEANUP(facts_free) struct facts *facts = some_facts(false);
+    static const struct policy_options defaults;
+    static const struct policy_options open = {.encap_allowed = true};
+    const struct flow tunnel = conntrack_flow("10.0.2.1", "203.0.113.20", 17, 40000, 4789);
+    const struct flow other_port = conntrack_flow("10.0.2.1", "203.0.113.20", 17, 40000, 4790);
+    const struct flow elsewhere = conntrack_flow("10.0.2.1", "203.0.113.21", 17, 40000, 4789);
+    const struct flow of_node = conntrack_flow("192.168.0.1", "203.0.113.20", 17, 40000, 4789);
+    assert_int_equal(judge(state, facts, &defaults, &tunnel), REVOKE_PASS);
+    build_apply(state, "---\n{apiVersion: v1, kind: Node, metadata: {name: n2}, spec: {}, status: {addresses: "
+                       "[{type: InternalIP, address: 203.0.113.20}]}}\n");
+    assert_int_equal(judge(state, facts, &defaults, &tunnel), REVOKE_DENIED);
+    assert_int_equal(judge(state, facts, &defaults, &other_port), REVOKE_PASS);
+    assert_int_equal(judge(state, facts, &defaults, &elsewhere), REVOKE_PASS);
+    assert_int_equal(judge(state, facts, &defaults, &of_node), REVOKE_PASS);
+    assert_int_equal(judge(state, facts, &open, &tunnel), REVOKE_PASS);
+}
+
+// An entry does not tell the port that its flow came by: a pod of whose addresses one has a known port and one has not
+// is no forger of itself.
+static void test_port_of_one_family(void **unused)
+{
+    (void)unused;
+    static const char text[] = "{\"interfaces\":["
+                               "{\"name\":\"cni0\",\"kind\":\"bridge\",\"addresses\":[\"10.0.0.254\"]},"
+                               "{\"name\":\"veth2\",\"kind\":\"veth\",\"master\":\"cni0\",\"addresses\":[]},"
+                               "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[\"192.168.0.1\"]}],"
+                               "\"routes\":[{\"prefix\":\"10.0.0.0/16\",\"device\":\"cni0\"},"
+                               "{\"prefix\":\"fd00::/64\",\"device\":\"cni0\"}],"
+                               "\"ports\":[{\"address\":\"fd00::1:2\",\"port\":\"veth2\"}],"
+                               "\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"},\"ipvs\":false}";
+    CLEANUP(facts_free) struct facts *facts = facts_of(text);
+    CLEANUP(state_free) struct state *state = build_world(policies);
+    build_apply(state, "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: b, labels: {pod: b}}, spec: "
+                       "{nodeName: n1}, status: {phase: Running, podIPs: [{ip: 10.0.1.2}, {ip: 'fd00::1:2'}]}}\n");
+    static const struct policy_options enforced = {.source_guard = SOURCE_GUARD_ENFORCED};
+    static const struct policy_options all = {.source_guard = SOURCE_GUARD_ALL};
+    const struct flow allowed = conntrack_flow("10.0.1.2", "10.0.3.3", 17, 40000, 80);
+    const struct flow denied = conntrack_flow("10.0.1.2", "10.0.2.1", 17, 40000, 80);
+    assert_int_equal(judge(state, facts, &enforced, &allowed), REVOKE_PASS);
+    assert_int_equal(judge(state, facts, &all, &allowed), REVOKE_PASS);
+    assert_int_equal(judge(state, facts, &enforced, &denied), REVOKE_DENIED);
+}
+
+// Between link-local addresses: of the pods of a bridge, of a pod and the node's end of it, and of the node's uplink.
+static void test_on_link(void **unused)
+{
+    (void)unused;
+    static const char text[] = "{\"interfaces\":["
+                               "{\"name\":\"cni0\",\"kind\":\"bridge\",\"addresses\":[\"10.0.0.254\",\"fe80::c\"]},"
+                               "{\"name\":\"virbr0\",\"kind\":\"bridge\",\"addresses\":[\"fe80::d\"]},"
+                               "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[\"192.168.0.1\",\"fe80::e\"]}],"
+                               "\"routes\":[{\"prefix\":\"10.0.0.0/16\",\"device\":\"cni0\"}],"
+                               "\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"},\"ipvs\":false}";
+    CLEANUP(facts_free) struct facts *facts = facts_of(text);
+    CLEANUP(state_free) struct state *isolated = build_world(policies);
+    CLEANUP(state_free) struct state *open = build_world("");
+    static const struct policy_options defaults;
+    static const struct policy_options host = {.host_egress_allowed = true};
+    const struct flow pods = conntrack_flow("fe80::1", "fe80::2", 17, 40000, 80);
+    const struct flow to_bridge = conntrack_flow("fe80::1", "fe80::c", 17, 40000, 80);
+    const struct flow to_uplink = conntrack_flow("fe80::1", "fe80::e", 17, 40000, 80);
+    const struct flow to_other = conntrack_flow("fe80::1", "fe80::d", 17, 40000, 80);
+    const struct flow of_node = conntrack_flow("fe80::e", "fe80::1", 17, 40000, 80);
+    assert_int_equal(judge(open, facts, &defaults, &pods), REVOKE_PASS);
+    assert_int_equal(judge(open, facts, &defaults, &to_bridge), REVOKE_PASS);
+    assert_int_equal(judge(isolated, facts, &defaults, &pods), REVOKE_DENIED);
+    assert_int_equal(judge(isolated, facts, &defaults, &to_bridge), REVOKE_DENIED);
+    assert_int_equal(judge(isolated, facts, &host, &to_bridge), REVOKE_PASS);
+    assert_int_equal(judge(isolated, facts, &defaults, &to_uplink), REVOKE_PASS);
+    assert_int_equal(judge(isolated, facts, &defaults, &to_other), REVOKE_PASS);
+    assert_int_equal(judge(isolated, facts, &defaults, &of_node), REVOKE_PASS);
+    // IPv4 has nothing of the kind: x/b may not go there, y/a may.
+    const struct flow closed = conntrack_flow("10.0.1.2", "169.254.169.254", 6, 40000, 80);
+    const struct flow metadata = conntrack_flow("10.0.2.1", "169.254.169.254", 6, 40000, 80);
+    assert_int_equal(judge(isolated, facts, &defaults, &closed), REVOKE_DENIED);
+    assert_int_equal(judge(isolated, facts, &defaults, &metadata), REVOKE_PASS);
+}
+
 static void test_icmp(void **unused)
 {
     (void)unused;
@@ -266,9 +356,17 @@ static void test_cache(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ends),           cmocka_unit_test(test_services),     cmocka_unit_test(test_node),
-        cmocka_unit_test(test_ipvs),           cmocka_unit_test(test_unknown_pods), cmocka_unit_test(test_icmp),
-        cmocka_unit_test(test_reused_address), cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_node),
+        cmocka_unit_test(test_ipvs),
+        cmocka_unit_test(test_unknown_pods),
+        cmocka_unit_test(test_tunnels),
+        cmocka_unit_test(test_port_of_one_family),
+        cmocka_unit_test(test_on_link),
+        cmocka_unit_test(test_icmp),
+        cmocka_unit_test(test_reused_address),
+        cmocka_unit_test(test_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include <dirent.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -380,6 +381,59 @@ static void test_broken_half_way(void **unused)
     close_listing(&listing);
 }
 
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir)) {
+        n++;
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+// A list that was begun ahead is taken by who asks for the same, and by nobody else. Whether it was is seen by the
+// descriptors that a list needs.
+static void test_ahead(void **unused)
+{
+    (void)unused;
+    struct listing listing = open_listing();
+    const struct flow_filter filter = {
+        .family = FAMILY_V4, .has_original_source = true, .original_source = address("10.1.0.1")};
+    struct flow_filter other = filter;
+    other.has_original_source = false;
+    other.has_reply_source = true;
+    other.reply_source = address("10.1.0.2");
+    const struct flow_reader reader = {.flow = on_flow, .done = on_done, .arg = &listing};
+    struct err err = {0};
+    unsigned idle = open_files();
+    flows_list_ahead(listing.flows, &filter);
+    unsigned begun = open_files();
+    assert_true(begun > idle);
+    assert_int_equal(flows_list(listing.flows, &filter, &reader, &err), 0);
+    assert_int_equal(open_files(), begun);
+    assert_int_equal(loop_run(listing.loop, &err), 0);
+    assert_int_equal(listing.got.n, MANY);
+    assert_false(listing.failed);
+    // One for something else: both are as wanted.
+    flows_list_ahead(listing.flows, &filter);
+    assert_int_equal(list(&listing, &other), 0);
+    assert_int_equal(listing.got.n, MANY);
+    assert_int_equal(open_files(), idle);
+    const struct flow_filter none = {
+        .family = FAMILY_V4, .has_reply_source = true, .reply_source = address("10.1.0.77")};
+    flows_list_ahead(listing.flows, &filter);
+    assert_int_equal(list(&listing, &none), 0);
+    assert_int_equal(listing.got.n, 0);
+    // Nobody asks for it.
+    flows_list_ahead(listing.flows, &filter);
+    flows_cancel(listing.flows);
+    assert_int_equal(open_files(), idle);
+    flows_list_ahead(listing.flows, &filter);
+    close_listing(&listing);
+}
+
 // Without rights, an error that says so. Comes last: they do not come back.
 static void test_denied(void **unused)
 {
@@ -419,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_mark_of_another),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_broken_half_way),
+        cmocka_unit_test(test_ahead),
         cmocka_unit_test(test_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
