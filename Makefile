@@ -198,14 +198,15 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 fuzz: deps ## fuzz every parser for FUZZ_SECONDS (20) each
 	$(Q)$(MAKE) --no-print-directory CC=clang SAN=1 BUILD=$(BUILD)/fuzz fuzz-build \
 		SAN_FLAGS='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer'
-	$(Q)for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
+	$(Q)printf '%s\n' $(FUZZERS) | xargs -P "$$(nproc)" -I{} sh -c 'f={}; mkdir -p $(BUILD)/fuzz/corpus/$$f; \
 		echo "  FUZZ    $$f, $(FUZZ_SECONDS) s"; \
 		$(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
 			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} 2>$(BUILD)/fuzz/$$f.log \
 			|| { tail -40 $(BUILD)/fuzz/$$f.log; exit 1; }; \
-		grep -E 'number_of_executed_units' $(BUILD)/fuzz/$$f.log || true; done
+		echo "  $$f: $$(grep -E number_of_executed_units $(BUILD)/fuzz/$$f.log)"'
 fuzz-build: $(addprefix $(BUILD)/,$(FUZZERS))
 $(BUILD)/fuzz_object_stream: $(call objs,$(addprefix src/source/,keep.c json_marks.c object_stream.c object_walk.c))
+$(BUILD)/fuzz_cni: $(call objs,$(addprefix cmd/netpold-cni/,config.c result.c) $(addprefix src/agent/,cni_book.c cni_request.c))
 $(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(call archives,$(CLOSURE_decode))
 	$(call say,LD,$@)$(call link,$(filter %.o,$^),$(CLOSURE_decode)) -fsanitize=fuzzer
 

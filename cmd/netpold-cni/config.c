@@ -94,6 +94,12 @@ static int take(const char *name, const char *value, size_t len, char *ret, size
         return plugin_fail(error, PLUGIN_ENVIRONMENT, len ? "it is too long" : "it is missing or empty",
                            "environment: %s is not usable", name);
     }
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] <= ' ' || value[i] > '~') {
+            return plugin_fail(error, PLUGIN_ENVIRONMENT, "it has characters that are in no id and no name",
+                               "environment: %s is not usable", name);
+        }
+    }
     memcpy(ret, value, len);
     ret[len] = '\0';
     return 0;
@@ -131,7 +137,8 @@ int plugin_read_pod(struct cni_attachment *ret, bool *ret_is_pod, struct plugin_
     } rows[] = {{"K8S_POD_NAMESPACE", ret->ns, sizeof(ret->ns)},
                 {"K8S_POD_NAME", ret->name, sizeof(ret->name)},
                 {"K8S_POD_UID", ret->uid, sizeof(ret->uid)}};
-    for (const char *at = environment("CNI_ARGS"); *at; at += strspn(at, ";")) {
+    const char *args = environment("CNI_ARGS");
+    for (const char *at = args + strspn(args, ";"); *at; at += strspn(at, ";")) {
         size_t len = strcspn(at, ";");
         const char *equals = memchr(at, '=', len);
         if (!equals) {

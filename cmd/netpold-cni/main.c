@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/cni_request.h"
-#include "agent/control.h"
-#include "base/num.h"
 #include "base/version.h"
 #include "plugin.h"
 #include "json/json_plain.h"
 
-// The daemon is asked for less than the whole time, so that its reason arrives.
-enum { ANSWER_MS = 500, AGAIN_MS = 200, SHORT_MS = 5000 };
+// Where a runtime waits with more than one pod: DEL is asked again, STATUS is asked often.
+enum { DEL_MS = 5000, STATUS_MS = 2500 };
 
 struct plugin {
     struct buf input;
@@ -27,66 +23,6 @@ struct command {
     int (*run)(struct plugin *plugin, struct plugin_error *error);
     bool needs_config;
 };
-
-// Asks until there is an answer or the time is over: the daemon may be starting, or be replaced by a newer one. 0: it
-// is done; else the reason, and *ret_away whether there was nobody to ask.
-static int ask(const struct plugin *plugin, const char *op, const struct cni_attachment *attachment,
-               uint64_t timeout_ms, bool *ret_away, char why[PLUGIN_TEXT], char code[32])
-{
-    uint64_t until_ms = num_now_ms() + timeout_ms;
-    (void)snprintf(why, PLUGIN_TEXT, "there was no time to ask");
-    (void)snprintf(code, 32, "timeout");
-    *ret_away = true;
-    for (uint64_t now_ms; (now_ms = num_now_ms()) < until_ms;) {
-        uint64_t left_ms = until_ms - now_ms;
-        uint64_t daemon_ms = left_ms > 2 * ANSWER_MS ? left_ms - ANSWER_MS : left_ms / 2 + 1;
-        BUF_CLEANUP struct buf request = {0};
-        BUF_CLEANUP struct buf line = {0};
-        struct arena arena = {0};
-        struct doc *answer = NULL;
-        struct err err = {0};
-        buf_printf(&request, "{\"op\":\"%s\",\"timeout_ms\":%llu,", op, (unsigned long long)daemon_ms);
-        cni_request_put(attachment, &request);
-        buf_putc(&request, '}');
-        int rc = request.failed ? err_oom(&err)
-                                : control_ask(plugin->config.socket, request.data, (unsigned)left_ms, &line, &err);
-        rc = rc < 0 ? -1 : json_parse_plain(line.data ? line.data : "", line.len, &arena, &answer, &err);
-        const struct doc *ok = doc_get(answer, "ok");
-        if (rc == 0 && ok && ok->type == DOC_BOOL && ok->boolean) {
-            arena_free(&arena);
-            return 0;
-        }
-        const struct doc *said = doc_get(answer, "error");
-        const struct doc *said_code = doc_get(answer, "code");
-        bool answered = said && said->type == DOC_STRING && said_code && said_code->type == DOC_STRING;
-        (void)snprintf(why, PLUGIN_TEXT, "%s", answered ? said->text : err.msg);
-        (void)snprintf(code, 32, "%s", answered ? said_code->text : "away");
-        arena_free(&arena);
-        *ret_away = !answered;
-        bool again = answered ? strcmp(code, "busy") == 0 : err.kind == ERR_NOT_FOUND || err.kind == ERR_RETRY;
-        if (!again) {
-            return -1;
-        }
-        now_ms = num_now_ms();
-        if (now_ms < until_ms) {
-            (void)poll(NULL, 0, until_ms - now_ms < AGAIN_MS ? (int)(until_ms - now_ms) : AGAIN_MS);
-        }
-    }
-    return -1;
-}
-
-static int fail_ask(const struct plugin *plugin, const struct cni_attachment *attachment, bool away, const char *why,
-                    const char *code, struct plugin_error *error)
-{
-    if (away) {
-        return plugin_fail(error, PLUGIN_LATER, why, "netpold does not answer on %s: is it running on this node?",
-                           plugin->config.socket);
-    }
-    bool later = strcmp(code, "timeout") == 0 || strcmp(code, "not-synced") == 0 || strcmp(code, "busy") == 0;
-    return plugin_fail(error, later ? PLUGIN_LATER : PLUGIN_REFUSED, why,
-                       "the policies of pod %.253s/%.253s are not in force%s", attachment->ns, attachment->name,
-                       later ? " in time" : "");
-}
 
 static int read_attachment(struct plugin *plugin, struct cni_attachment *ret, bool *ret_is_pod,
                            struct plugin_error *error)
@@ -105,10 +41,8 @@ static int read_attachment(struct plugin *plugin, struct cni_attachment *ret, bo
 static int tell(struct plugin *plugin, const char *op, struct plugin_error *error)
 {
     struct cni_attachment attachment = {0};
+    struct plugin_reply reply;
     bool is_pod = false;
-    bool away;
-    char why[PLUGIN_TEXT];
-    char code[32];
     if (read_attachment(plugin, &attachment, &is_pod, error) < 0) {
         return -1;
     }
@@ -116,17 +50,22 @@ static int tell(struct plugin *plugin, const char *op, struct plugin_error *erro
         // Policies are about pods.
         return 0;
     }
-    if (ask(plugin, op, &attachment, plugin->config.timeout_ms, &away, why, code) == 0) {
+    plugin_ask(&plugin->config, op, &attachment, plugin->config.timeout_ms, true, &reply);
+    if (reply.kind == PLUGIN_DONE) {
         return 0;
     }
-    (void)fail_ask(plugin, &attachment, away, why, code, error);
     if (plugin->config.fail_open) {
         (void)fprintf(stderr, "netpold-cni: %s: failOpen lets pod %s/%s through: %s\n", op, attachment.ns,
-                      attachment.name, why);
-        error->code = 0;
+                      attachment.name, reply.why);
         return 0;
     }
-    return -1;
+    if (reply.kind != PLUGIN_ANSWERED) {
+        return plugin_fail_reply(&plugin->config, &reply, error);
+    }
+    bool later = plugin_reply_is_later(&reply);
+    return plugin_fail(error, later ? PLUGIN_LATER : PLUGIN_REFUSED, reply.why,
+                       "the policies of pod %.253s/%.253s are not in force%s", attachment.ns, attachment.name,
+                       later ? " in time" : "");
 }
 
 static int run_add(struct plugin *plugin, struct plugin_error *error)
@@ -143,51 +82,72 @@ static int run_check(struct plugin *plugin, struct plugin_error *error)
     return tell(plugin, "cni-check", error);
 }
 
-// A runtime deletes again and again until it works, so what cannot be told now is done without the daemon: it learns
-// from the folder when it starts.
-static int run_del(struct plugin *plugin, struct plugin_error *error)
+static uint64_t at_most(uint64_t ms, uint64_t most_ms)
 {
-    struct cni_attachment attachment = {0};
-    bool away;
-    char why[PLUGIN_TEXT];
-    char code[32];
-    uint64_t timeout_ms = plugin->config.timeout_ms < SHORT_MS ? plugin->config.timeout_ms : SHORT_MS;
-    if (plugin_read_key(&attachment, error) < 0) {
-        return -1;
-    }
-    // One try where nobody listens.
-    if (access(plugin->config.socket, F_OK) == 0 &&
-        ask(plugin, "cni-del", &attachment, timeout_ms, &away, why, code) == 0) {
-        return 0;
-    }
+    return ms < most_ms ? ms : most_ms;
+}
+
+// What the daemon keeps of an attachment, removed without it: it learns from the folder when it starts, and one that is
+// there all the same sees within half a minute that the file is gone.
+static int remove_file(const struct plugin *plugin, const struct cni_attachment *attachment, const char *why,
+                       struct plugin_error *error)
+{
     struct err err = {0};
     char folder[CNI_PATH];
     char file[CNI_ID + PACKET_IFACE + 16];
     char path[CNI_PATH + sizeof(file)];
-    if (cni_book_folder(plugin->config.socket, folder, &err) == 0 &&
-        cni_book_file(attachment.id, attachment.ifname, file, sizeof(file))) {
-        (void)snprintf(path, sizeof(path), "%s/%s", folder, file);
-        if (unlink(path) == 0) {
-            (void)fprintf(stderr, "netpold-cni: netpold does not answer: %s is removed in its place\n", path);
-        } else if (errno != ENOENT && errno != ENOTDIR) {
-            (void)fprintf(stderr, "netpold-cni: %s: %m\n", path);
-        }
+    if (cni_book_folder(plugin->config.socket, folder, &err) < 0 ||
+        !cni_book_file(attachment->id, attachment->ifname, file, sizeof(file))) {
+        // No daemon has such a folder or file.
+        return 0;
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, file);
+    if (unlink(path) == 0) {
+        (void)fprintf(stderr, "netpold-cni: %s: %s is removed in its place\n", why, path);
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+        // The next daemon would learn from it that the pod is there.
+        return plugin_fail(error, PLUGIN_IO, strerror(errno), "%s cannot be removed", path);
     }
     return 0;
+}
+
+// A daemon that answers keeps its book itself: where it is busy to the end, the runtime deletes again. Where none
+// answers, its file goes in its place: pods must be able to end beside a daemon that hangs, however long it does.
+static int run_del(struct plugin *plugin, struct plugin_error *error)
+{
+    struct cni_attachment attachment = {0};
+    struct plugin_reply reply;
+    if (plugin_read_key(&attachment, error) < 0) {
+        return -1;
+    }
+    plugin_ask(&plugin->config, "cni-del", &attachment, at_most(plugin->config.timeout_ms, DEL_MS), false, &reply);
+    if (reply.kind == PLUGIN_DONE) {
+        return 0;
+    }
+    if (reply.kind == PLUGIN_ANSWERED) {
+        return plugin_fail(error, plugin_reply_is_later(&reply) ? PLUGIN_LATER : PLUGIN_REFUSED, reply.why,
+                           "attachment %.64s of %.20s is not deleted", attachment.id, attachment.ifname);
+    }
+    return remove_file(plugin, &attachment, reply.why, error);
 }
 
 static int run_status(struct plugin *plugin, struct plugin_error *error)
 {
     struct cni_attachment none = {0};
-    bool away;
-    char why[PLUGIN_TEXT];
-    char code[32];
-    uint64_t timeout_ms = plugin->config.timeout_ms < SHORT_MS / 2 ? plugin->config.timeout_ms : SHORT_MS / 2;
-    if (plugin->config.fail_open || ask(plugin, "cni-status", &none, timeout_ms, &away, why, code) == 0) {
+    struct plugin_reply reply;
+    if (plugin->config.fail_open) {
         return 0;
     }
-    return plugin_fail(error, PLUGIN_NOT_AVAILABLE, why,
-                       away ? "netpold does not answer on %s" : "netpold is not ready (%s)", plugin->config.socket);
+    plugin_ask(&plugin->config, "cni-status", &none, at_most(plugin->config.timeout_ms, STATUS_MS), true, &reply);
+    if (reply.kind == PLUGIN_DONE) {
+        return 0;
+    }
+    if (reply.kind == PLUGIN_ANSWERED) {
+        return plugin_fail(error, PLUGIN_NOT_AVAILABLE, reply.why, "netpold is not ready");
+    }
+    (void)plugin_fail_reply(&plugin->config, &reply, error);
+    error->code = PLUGIN_NOT_AVAILABLE;
+    return -1;
 }
 
 // netpold forgets by itself what is gone.

@@ -55,6 +55,35 @@ NODISCARD int plugin_read_pod(struct cni_attachment *ret, bool *ret_is_pod, stru
 // The pod's addresses and its end on the host, from the result of the plugins before.
 NODISCARD int plugin_read_result(const struct doc *previous, struct cni_attachment *ret, struct plugin_error *error);
 
+// ---- the daemon ----------------------------------------------------------------------------------------------------
+
+enum plugin_reply_kind {
+    PLUGIN_DONE,
+    PLUGIN_ANSWERED,  // the daemon says no: code and why are its own
+    PLUGIN_NOBODY,    // there is no socket, or nobody listens on it
+    PLUGIN_SILENT,    // somebody listens, and says nothing, or half of it, in time
+    PLUGIN_STRANGE,   // what came is no answer of a daemon
+    PLUGIN_DENIED,    // we may not ask, or the listener is neither root nor our own user
+};
+
+struct plugin_reply {
+    enum plugin_reply_kind kind;
+    char why[PLUGIN_TEXT];
+    char code[32];  // of the daemon; else ""
+};
+
+// Asks until there is an answer other than "busy", for timeout_ms at most. patient: a daemon that is not there is
+// waited for (it may be starting, or be replaced by a newer one); else that is the reply at once. A "busy" stands when
+// there is only silence after it.
+void plugin_ask(const struct plugin_config *config, const char *op, const struct cni_attachment *attachment,
+                uint64_t timeout_ms, bool patient, struct plugin_reply *ret);
+// Whether asking again may help, by what the daemon says.
+bool plugin_reply_is_later(const struct plugin_reply *reply);
+// The error of a reply that is not PLUGIN_DONE; returns -1.
+int plugin_fail_reply(const struct plugin_config *config, const struct plugin_reply *reply, struct plugin_error *error);
+
+// ---- the result ----------------------------------------------------------------------------------------------------
+
 // Where the value of the top object's member `key` stands in text, which is valid JSON; false when it is not there in
 // plain letters.
 bool plugin_raw_member(const char *text, size_t len, const char *key, size_t *ret_at, size_t *ret_len);

@@ -31,18 +31,98 @@ static bool is_bridge(const char *name)
     return access(path, F_OK) == 0;
 }
 
-// The host's end: an interface outside of the sandbox that is no bridge. Bridges come first, as the bridge plugin and
-// those that are made like it list them.
+// A number that sysfs has of an interface; 0: it does not say.
+static long number_of(const char *name, const char *file)
+{
+    char path[64 + PACKET_IFACE];
+    long number = 0;
+    (void)snprintf(path, sizeof(path), "/sys/class/net/%s/%s", name, file);
+    FILE *stream = fopen(path, "re");
+    if (stream) {
+        number = fscanf(stream, "%ld", &number) == 1 ? number : 0;
+        (void)fclose(stream);
+    }
+    return number;
+}
+
+// Whether it is one end of something: a veth's iflink is its peer's index (in the peer's namespace, where it may be the
+// same number as its own, then it does not show), that of a device that stands alone (ifb, tap) its own.
+static bool is_linked(const char *name)
+{
+    long link = number_of(name, "iflink");
+    return link != 0 && link != number_of(name, "ifindex");
+}
+
+// The host's end among the interfaces outside of the sandbox that are no bridge. Plugins that make pairs list theirs
+// right before the sandbox's own (bridge, ptp and those that are made like them), or without it; those that come later
+// (bandwidth: an ifb) append. So: the last before the sandbox's, else the first. One that is linked goes before all
+// that are not; where sysfs tells nothing, the order decides.
 static void find_port(const struct doc *interfaces, struct cni_attachment *ret)
 {
+    bool any_sandbox = false;
+    for (const struct doc *item = interfaces ? interfaces->child : NULL; item; item = item->next) {
+        any_sandbox = any_sandbox || *text_of(item, "sandbox");
+    }
+    bool behind = !any_sandbox;
+    bool linked = false;
     for (const struct doc *item = interfaces ? interfaces->child : NULL; item; item = item->next) {
         const char *name = text_of(item, "name");
         char file[CNI_ID + PACKET_IFACE + 16];
-        bool on_host = !*text_of(item, "sandbox") && cni_book_file("x", name, file, sizeof(file));
-        if (on_host && !is_bridge(name)) {
-            memcpy(ret->port, name, strlen(name) + 1);
+        if (*text_of(item, "sandbox")) {
+            behind = true;
+        } else if (cni_book_file("x", name, file, sizeof(file)) && !is_bridge(name)) {
+            bool better = is_linked(name);
+            if (better == linked ? !behind || !*ret->port : better) {
+                memcpy(ret->port, name, strlen(name) + 1);
+                linked = better;
+            }
         }
     }
+}
+
+// CIDR notation, as the specification has it.
+static bool parse_address(const char *text, struct address *ret)
+{
+    struct prefix prefix;
+    size_t len = strcspn(text, "/");
+    char own[ADDRESS_TEXT];
+    if (len >= sizeof(own) || text[len] != '/') {
+        return false;
+    }
+    memcpy(own, text, len);
+    own[len] = '\0';
+    // The prefix is the network's, the address one in it.
+    return address_parse(own, ret) && strspn(text + len + 1, "0123456789") == strlen(text + len + 1) &&
+           prefix_parse(text, &prefix);
+}
+
+// What no pod can be known by. Link-local ones of IPv6 it can have, and no policy speaks of them.
+static bool is_unusable(const struct address *address)
+{
+    bool zeros = true;
+    bool ones = true;
+    for (size_t i = 0; i < family_bits(address->family) / 8; i++) {
+        zeros = zeros && address->bytes[i] == 0;
+        ones = ones && address->bytes[i] == 0xff;
+    }
+    return zeros || ones || address_is_multicast(address) || address_is_loopback(address);
+}
+
+static int add_address(struct cni_attachment *ret, const struct address *address, struct plugin_error *error)
+{
+    for (size_t i = 0; i < ret->n_addresses; i++) {
+        if (address_equal(&ret->addresses[i], address)) {
+            return 0;
+        }
+    }
+    if (address->family == FAMILY_V6 && address_is_link_local(address)) {
+        return 0;
+    }
+    if (ret->n_addresses == LIMIT_POD_ADDRESSES) {
+        return bad(error, "the interface has too many addresses");
+    }
+    ret->addresses[ret->n_addresses++] = *address;
+    return 0;
 }
 
 static int check_interface(const struct doc *ip, const struct doc *interfaces, bool *ret_inside,
@@ -73,26 +153,18 @@ int plugin_read_result(const struct doc *previous, struct cni_attachment *ret, s
     const struct doc *ips = list_of(previous, "ips");
     for (const struct doc *ip = ips ? ips->child : NULL; ip; ip = ip->next) {
         bool inside;
-        char text[ADDRESS_TEXT];
         struct address address;
-        const char *prefix = text_of(ip, "address");
-        size_t len = strcspn(prefix, "/");
         if (check_interface(ip, interfaces, &inside, error) < 0) {
             return -1;
         }
-        if (len >= sizeof(text)) {
+        if (!parse_address(text_of(ip, "address"), &address)) {
             return bad(error, "an address is none");
         }
-        memcpy(text, prefix, len);
-        text[len] = '\0';
-        if (!address_parse(text, &address)) {
-            return bad(error, "an address is none");
+        if (inside && is_unusable(&address)) {
+            return bad(error, "an address is none that a pod can have");
         }
-        if (inside && ret->n_addresses == LIMIT_POD_ADDRESSES) {
-            return bad(error, "the interface has too many addresses");
-        }
-        if (inside) {
-            ret->addresses[ret->n_addresses++] = address;
+        if (inside && add_address(ret, &address, error) < 0) {
+            return -1;
         }
     }
     if (ret->n_addresses == 0) {

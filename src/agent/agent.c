@@ -326,6 +326,7 @@ static int open_control(struct agent *agent, struct err *err)
     agent->sections[0] = (struct status_section){.name = "revocation", .put = put_revocation, .arg = agent->revoke};
     agent->ops[0] = (struct control_op){.name = "status", .ask = status_ask, .arg = &agent->status};
     if (!agent->config->socket) {
+        (void)health_set(&agent->health, HEALTH_CNI, true, "");
         return 0;
     }
     if (open_cni(agent, err) < 0) {

@@ -22,6 +22,7 @@ static void wait_end(struct cni_wait *wait)
     if (wait->applying) {
         (void)!sync_when_applied(cni->config.sync, NULL, wait, &err);
     }
+    cni_forget_cancel(cni->forget, wait);
     if (wait->prev) {
         wait->prev->next = wait->next;
     } else {
@@ -173,6 +174,37 @@ static void look(struct cni_wait *wait)
     }
 }
 
+// A kernel that has no such table, or does not show it, has refused to the revocation as well, which says so.
+static void on_forgotten(const struct err *err, size_t n_gone, void *arg)
+{
+    struct cni_wait *wait = arg;
+    wait->forgetting = false;
+    wait->forgotten = true;
+    if (err) {
+        log_event(LOG_LEVEL_WARN, "cni-connections-kept", "pod=%s/%s error=%s effect=%s", wait->attachment.ns,
+                  wait->attachment.name, log_quote(err->msg),
+                  log_quote("what the address had established with its last pod goes on until it is judged"));
+    } else if (n_gone) {
+        log_event(LOG_LEVEL_INFO, "cni-connections-ended", "pod=%s/%s connections=%zu", wait->attachment.ns,
+                  wait->attachment.name, n_gone);
+    }
+    look(wait);
+}
+
+static void forget(struct cni_wait *wait)
+{
+    struct err err = {0};
+    if (wait->forgetting) {
+        return;
+    }
+    if (cni_forget_ask(wait->cni->forget, wait->attachment.addresses, wait->attachment.n_addresses, on_forgotten, wait,
+                       &err) < 0) {
+        wait_refuse(wait, "failed", err.msg);
+        return;
+    }
+    wait->forgetting = true;
+}
+
 static void on_applied(void *arg)
 {
     struct cni_wait *wait = arg;
@@ -180,7 +212,13 @@ static void on_applied(void *arg)
     wait->applying = false;
     // It may have gone, or lost its address, meanwhile: then what was written is not about it.
     const struct pod *pod = find_pod(wait, &why);
-    if (pod && owns_all(wait, pod, &why)) {
+    if (!pod || !owns_all(wait, pod, &why)) {
+        return;
+    }
+    // Behind the rules: what still comes of those connections is judged by them.
+    if (!wait->check && !wait->forgotten) {
+        forget(wait);
+    } else {
         wait_answer(wait);
     }
 }
@@ -191,7 +229,11 @@ static void expire(struct cni_wait *wait)
     bool unsynced = !wait->cni->source_synced;
     const struct pod *pod = find_pod(wait, &why);
     if (pod && owns_all(wait, pod, &why)) {
-        put_failing(wait->cni, &why);
+        if (wait->forgetting) {
+            buf_puts(&why, "the connections that the address had before are still being looked for");
+        } else {
+            put_failing(wait->cni, &why);
+        }
     }
     wait_refuse(wait, unsynced ? "not-synced" : "timeout", why.data ? why.data : "");
 }
@@ -213,6 +255,7 @@ static void on_timer(void *arg)
         }
     }
     cni_drop_missing(cni, now);
+    cni_look_at_book(cni);
     loop_arm(cni->timer, next - now);
 }
 
@@ -226,7 +269,12 @@ static uint64_t timeout_of(const struct doc *request)
 static void start(struct cni *cni, struct control_call *call, const struct doc *request, bool check)
 {
     struct err err = {0};
-    struct cni_wait *wait = calloc(1, sizeof(*wait));
+    struct cni_wait *wait = cni->n_waits < CNI_WAITS_MAX ? calloc(1, sizeof(*wait)) : NULL;
+    if (cni->n_waits >= CNI_WAITS_MAX) {
+        count(cni, check ? "cni-check" : "cni-add", "busy");
+        control_refuse(call, "busy", "too many pods wait for their rules");
+        return;
+    }
     if (!wait) {
         control_refuse(call, "failed", "out of memory");
         return;
@@ -288,6 +336,14 @@ static void ask_del(struct control_call *call, const struct doc *request, void *
         control_refuse(call, "bad-request", err.msg);
         return;
     }
+    struct cni_wait *next;
+    for (struct cni_wait *wait = cni->waits; wait; wait = next) {
+        next = wait->next;
+        if (!wait->check && strcmp(wait->attachment.id, key.id) == 0 &&
+            strcmp(wait->attachment.ifname, key.ifname) == 0) {
+            wait_refuse(wait, "deleted", "the attachment was deleted while it waited");
+        }
+    }
     cni_untell(cni, key.id, key.ifname);
     count(cni, "cni-del", "ok");
     control_answer(call, "");
@@ -338,8 +394,8 @@ void cni_source_synced(struct cni *cni, bool synced)
 void cni_status(struct buf *out, void *arg)
 {
     const struct cni *cni = arg;
-    buf_printf(out, "{\"pods\":%zu,\"waiting\":%zu,\"added\":%zu,\"refused\":%zu}", cni_book_count(cni->book),
-               cni->n_waits, cni->added, cni->refused);
+    buf_printf(out, "{\"pods\":%zu,\"waiting\":%zu,\"added\":%zu,\"refused\":%zu,\"unreadable_files\":%zu}",
+               cni_book_count(cni->book), cni->n_waits, cni->added, cni->refused, cni_book_unreadable(cni->book, NULL));
 }
 
 int cni_new(const struct cni_config *config, struct cni **ret, struct err *err)
@@ -350,7 +406,7 @@ int cni_new(const struct cni_config *config, struct cni **ret, struct err *err)
     }
     cni->config = *config;
     cni->config.missing_ms = config->missing_ms ? config->missing_ms : CNI_MISSING_MS;
-    if (cni_book_open(config->folder, &cni->book, err) < 0 ||
+    if (cni_forget_new(config->loop, &cni->forget, err) < 0 || cni_book_open(config->folder, &cni->book, err) < 0 ||
         loop_add_timer(config->loop, on_timer, cni, &cni->timer, err) < 0 || cni_tell_all(cni, err) < 0) {
         return -1;
     }
@@ -368,6 +424,7 @@ void cni_free(struct cni *cni)
         wait_end(cni->waits);
     }
     loop_remove_timer(cni->timer);
+    cni_forget_free(cni->forget);
     cni_book_free(cni->book);
     free(cni);
 }

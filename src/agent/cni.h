@@ -6,11 +6,16 @@
 //               Answered when the Pod object is in the state and the rules that follow from it and from them are in the
 //               kernel; refused with the code "timeout", and what it waited for, when that is not so in time.
 //   cni-check   the same question without telling anything: whether it is so.
-//   cni-del     {"id","ifname"}: the attachment is gone. Never refused for one that is not known.
+//   cni-del     {"id","ifname"}: the attachment is gone. Never refused for one that is not known. An add of it that
+//   still
+//               waits is refused with "deleted".
 //   cni-status  whether an add could be served now; else refused with "not-synced" and why.
 //
-// What was told counts until cni-del, or until the pod is gone from the state for CNI_MISSING_MS (a delete that went
-// astray). It is on the disk before the state learns it.
+// An add or a check above CNI_WAITS_MAX is refused with "busy".
+//
+// What was told counts until cni-del, or until its file is removed (what the plugin does when nobody answers), or until
+// the pod is gone from the state for CNI_MISSING_MS (a delete that went astray). It is on the disk before the state
+// learns it.
 //
 // A static pod's sandbox has another uid than its mirror object, whose name ends with "-" and the node's name: such a
 // pod is known by its name alone.
@@ -26,7 +31,13 @@
 
 struct cni;
 
-enum { CNI_MISSING_MS = 600000, CNI_TIMEOUT_MAX_MS = 600000, CNI_OPS = 4 };
+// CNI_WAITS_MAX: adds and checks that wait; the other connections are for what is answered at once.
+enum {
+    CNI_MISSING_MS = 600000,
+    CNI_TIMEOUT_MAX_MS = 600000,
+    CNI_OPS = 4,
+    CNI_WAITS_MAX = CONTROL_CONNECTIONS_MAX - 32
+};
 
 struct cni_config {
     struct loop *loop;
@@ -34,7 +45,7 @@ struct cni_config {
     const char *node;
     struct sync *sync;
     struct host_watch *host;  // NULL: nobody is told of ports
-    const struct health *health;
+    struct health *health;    // read; HEALTH_CNI is set
     struct metrics *metrics;
     const char *folder;   // cni_book_folder
     uint64_t missing_ms;  // 0: CNI_MISSING_MS

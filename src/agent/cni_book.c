@@ -14,10 +14,23 @@
 
 enum { FILE_MAX = 64 << 10, FILE_NAME = CNI_ID + PACKET_IFACE + 16, ALL_MAX = 4 * LIMIT_LEARNT_PODS };
 
+struct file_name {
+    char text[256];
+};
+
+// As VEC(struct file_name), with a name.
+struct file_names {
+    struct file_name *v;
+    size_t n;
+    size_t cap;
+};
+
 struct cni_book {
     char folder[CNI_PATH];
     int fd;           // the folder
     struct map *map;  // the file's name → struct cni_attachment
+    struct file_names unreadable;
+    struct file_names kept;  // should be gone
 };
 
 int cni_book_folder(const char *socket_path, char ret[CNI_PATH], struct err *err)
@@ -94,6 +107,13 @@ static int keep(struct cni_book *book, const char *name, const struct cni_attach
     return 0;
 }
 
+static int note(struct file_names *list, const char *name, struct err *err)
+{
+    struct file_name entry;
+    (void)snprintf(entry.text, sizeof(entry.text), "%s", name);
+    return vec_push(list, entry) < 0 ? err_oom(err) : 0;
+}
+
 static int read_all(struct cni_book *book, bool tidy, struct err *err)
 {
     int fd = openat(book->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,6 +141,7 @@ static int read_all(struct cni_book *book, bool tidy, struct err *err)
             log_event(LOG_LEVEL_ERROR, "cni-file-unreadable", "file=%s error=%s effect=%s", log_quote(entry->d_name),
                       log_quote(err_text(&why, text, sizeof(text))),
                       log_quote("the address of that pod is known when its status says it"));
+            rc = note(&book->unreadable, entry->d_name, err);
         } else {
             rc = keep(book, entry->d_name, &got, err);
         }
@@ -182,6 +203,8 @@ void cni_book_free(struct cni_book *book)
         free(map_entry_value(e));
     }
     map_free(book->map);
+    vec_free(&book->unreadable);
+    vec_free(&book->kept);
     if (book->fd >= 0) {
         (void)close(book->fd);
     }
@@ -225,13 +248,69 @@ const struct cni_attachment *cni_book_get(const struct cni_book *book, const cha
     return cni_book_file(id, ifname, name, sizeof(name)) ? map_get_str(book->map, name) : NULL;
 }
 
+// True: it is there no more.
+static bool remove_file(const struct cni_book *book, const char *name)
+{
+    return unlinkat(book->fd, name, 0) == 0 || errno == ENOENT;
+}
+
 void cni_book_remove(struct cni_book *book, const char *id, const char *ifname)
 {
     char name[FILE_NAME];
-    if (cni_book_file(id, ifname, name, sizeof(name))) {
-        (void)unlinkat(book->fd, name, 0);
-        free(map_del_str(book->map, name));
+    struct err err = {0};
+    if (!cni_book_file(id, ifname, name, sizeof(name))) {
+        return;
     }
+    free(map_del_str(book->map, name));
+    if (!remove_file(book, name)) {
+        log_event(LOG_LEVEL_ERROR, "cni-file-kept", "file=%s error=%s effect=%s", log_quote(name),
+                  log_quote(strerror(errno)), log_quote("a restart would believe it; it is tried again"));
+        // Out of memory: it was said.
+        (void)!note(&book->kept, name, &err);
+    }
+}
+
+static bool is_there(const struct cni_book *book, const char *name)
+{
+    return faccessat(book->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+// Gone, or written anew.
+static void drop_gone(const struct cni_book *book, struct file_names *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (!is_there(book, list->v[i].text) || map_get_str(book->map, list->v[i].text)) {
+            list->v[i--] = list->v[--list->n];
+        }
+    }
+}
+
+bool cni_book_tidy(struct cni_book *book, struct cni_attachment *ret)
+{
+    for (size_t i = 0; i < book->kept.n; i++) {
+        // It may be known again meanwhile.
+        if (map_get_str(book->map, book->kept.v[i].text) || remove_file(book, book->kept.v[i].text)) {
+            book->kept.v[i--] = book->kept.v[--book->kept.n];
+        }
+    }
+    drop_gone(book, &book->unreadable);
+    for (struct map_entry *e = map_first(book->map); e; e = map_next(e)) {
+        const struct cni_attachment *attachment = map_entry_value(e);
+        char name[FILE_NAME];
+        if (cni_book_file(attachment->id, attachment->ifname, name, sizeof(name)) && !is_there(book, name)) {
+            *ret = *attachment;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t cni_book_unreadable(const struct cni_book *book, const char **first)
+{
+    if (first && book->unreadable.n > 0) {
+        *first = book->unreadable.v[0].text;
+    }
+    return book->unreadable.n;
 }
 
 size_t cni_book_count(const struct cni_book *book)

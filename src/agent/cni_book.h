@@ -36,7 +36,7 @@ NODISCARD int cni_book_folder(const char *socket_path, char ret[CNI_PATH], struc
 // "ID@IFNAME.json"; false when one of them is not what CNI allows.
 bool cni_book_file(const char *id, const char *ifname, char *ret, size_t size);
 
-// Reads the folder, and makes it when it is missing. What cannot be read is logged and left.
+// Reads the folder, and makes it when it is missing. What cannot be read is logged, left and counted.
 NODISCARD int cni_book_open(const char *folder, struct cni_book **ret, struct err *err);
 // The same to look at only: nothing is made or removed, and what is missing holds nothing.
 NODISCARD int cni_book_read(const char *folder, struct cni_book **ret, struct err *err);
@@ -46,8 +46,14 @@ CLEANUP_DEFINE(struct cni_book, cni_book_free);
 // Adds or replaces (copied). It is on the disk when this returns.
 NODISCARD int cni_book_add(struct cni_book *book, const struct cni_attachment *attachment, struct err *err);
 const struct cni_attachment *cni_book_get(const struct cni_book *book, const char *id, const char *ifname);
-// Removes it and its file, which may be gone already.
+// Removes it and its file, which may be gone already, or never have been read. A file that stays is logged, and tried
+// again by cni_book_tidy: a restart would believe it.
 void cni_book_remove(struct cni_book *book, const char *id, const char *ifname);
+// Looks after what the last calls could not do, and at what is there no more. True: an attachment is in the book whose
+// file was removed (by the plugin, when nobody answered it); it is copied to ret, and stays until it is removed.
+bool cni_book_tidy(struct cni_book *book, struct cni_attachment *ret);
+// Files that could not be read and are there still; first (may be NULL): the name of one, valid until the next call.
+size_t cni_book_unreadable(const struct cni_book *book, const char **first);
 size_t cni_book_count(const struct cni_book *book);
 
 // for (struct map_entry *e = cni_book_first(b); e; e = map_next(e)) with the value a struct cni_attachment *.

@@ -156,10 +156,25 @@ static void drop_superseded(struct cni *cni, const struct cni_attachment *attach
     }
 }
 
+// After every other of that name, whatever the clock says: it may have been set back.
+static uint64_t not_before(const struct cni *cni, const struct cni_attachment *attachment)
+{
+    uint64_t ms = attachment->added_ms;
+    for (struct map_entry *e = cni_book_first(cni->book); e; e = map_next(e)) {
+        const struct cni_attachment *other = map_entry_value(e);
+        if (is_named(other, attachment->ns, attachment->name) && other->added_ms >= ms) {
+            ms = other->added_ms + 1;
+        }
+    }
+    return ms;
+}
+
 int cni_tell(struct cni *cni, const struct cni_attachment *attachment, struct err *err)
 {
     drop_superseded(cni, attachment);
-    if (cni_book_add(cni->book, attachment, err) < 0) {
+    struct cni_attachment fresh = *attachment;
+    fresh.added_ms = not_before(cni, attachment);
+    if (cni_book_add(cni->book, &fresh, err) < 0) {
         return -1;
     }
     gauge(cni);
@@ -172,7 +187,34 @@ void cni_untell(struct cni *cni, const char *id, const char *ifname)
     if (attachment) {
         log_event(LOG_LEVEL_INFO, "cni-del", "pod=%s/%s id=%.12s", attachment->ns, attachment->name, attachment->id);
         remove_one(cni, attachment);
+    } else {
+        // Its file may be there all the same, and could not be read.
+        cni_book_remove(cni->book, id, ifname);
     }
+    cni_look_at_book(cni);
+}
+
+void cni_look_at_book(struct cni *cni)
+{
+    struct cni_attachment gone;
+    const char *first = "";
+    char why[256] = "";
+    // One that cannot be removed would be met again and again.
+    for (size_t n = cni_book_count(cni->book) + 1; n > 0 && cni_book_tidy(cni->book, &gone); n--) {
+        log_event(LOG_LEVEL_INFO, "cni-forgotten", "pod=%s/%s id=%.12s why=%s", gone.ns, gone.name, gone.id,
+                  log_quote("its file was removed, as the plugin does when nobody answers"));
+        remove_one(cni, &gone);
+    }
+    size_t n = cni_book_unreadable(cni->book, &first);
+    if (n) {
+        (void)snprintf(
+            why, sizeof(why),
+            "%zu files of the CNI plugin cannot be read, %s first: pods whose status names no address may be "
+            "open; delete these pods, or the files",
+            n, first);
+    }
+    metrics_set(cni->config.metrics, METRIC_CNI_UNREADABLE, NULL, NULL, (double)n);
+    (void)health_set(cni->config.health, HEALTH_CNI, n == 0, why);
 }
 
 int cni_tell_all(struct cni *cni, struct err *err)
@@ -184,6 +226,7 @@ int cni_tell_all(struct cni *cni, struct err *err)
         }
     }
     gauge(cni);
+    cni_look_at_book(cni);
     return tell_ports(cni, err);
 }
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const char *const names[HEALTH_CHECK_COUNT] = {
-    [HEALTH_SYNC] = "sync",     [HEALTH_APPLY] = "apply", [HEALTH_HOST] = "host",
-    [HEALTH_BRIDGE] = "bridge", [HEALTH_STATE] = "state", [HEALTH_JUMPS] = "jumps",
+    [HEALTH_SYNC] = "sync",   [HEALTH_APPLY] = "apply", [HEALTH_HOST] = "host", [HEALTH_BRIDGE] = "bridge",
+    [HEALTH_STATE] = "state", [HEALTH_JUMPS] = "jumps", [HEALTH_CNI] = "cni",
 };
 
 void health_init(struct health *health, uint64_t now_ms)

@@ -19,6 +19,7 @@ enum health_check {
     HEALTH_BRIDGE,  // br_netfilter
     HEALTH_STATE,   // the state is one to act upon (not emptied)
     HEALTH_JUMPS,   // no rule that may accept is kept before ours by another program
+    HEALTH_CNI,     // what the CNI plugin told before could be read
     HEALTH_CHECK_COUNT
 };
 

@@ -57,6 +57,10 @@ struct pod {
     enum pod_phase phase;
     const struct address *addresses;  // status.podIPs, else podIP; canonical, without duplicates
     size_t n_addresses;
+    // Of state_learn, bit i for addresses[i]; 0 for what a source gives. told: a CNI plugin gave it to the pod.
+    // unnamed: so it did, and the status does not name it (yet): such addresses come last.
+    uint32_t told;
+    uint32_t unnamed;
     const struct named_port *ports;  // of containers and restartable init containers; named ones only
     size_t n_ports;
 };

@@ -59,7 +59,7 @@ static bool named_ports_equal(const struct pod *a, const struct pod *b)
 bool pod_equal(const struct pod *a, const struct pod *b)
 {
     return meta_equal(&a->meta, &b->meta) && same_text(a->node, b->node) && a->host_network == b->host_network &&
-           a->no_status == b->no_status && a->phase == b->phase &&
+           a->no_status == b->no_status && a->phase == b->phase && a->told == b->told && a->unnamed == b->unnamed &&
            addresses_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) && named_ports_equal(a, b);
 }
 

@@ -221,7 +221,7 @@ static int put_pod(struct state *state, struct pod *pod, struct err *err)
 int state_put_pod(struct state *state, struct pod *pod, struct err *err)
 {
     CLEANUP(free) struct pod *owned = pod;
-    struct state_learnt *learnt = state_learnt_of(state, pod);
+    const struct state_learnt *learnt = state_learnt_of(state, pod);
     if (!learnt) {
         return put_pod(state, TAKE(owned), err);
     }
@@ -229,11 +229,7 @@ int state_put_pod(struct state *state, struct pod *pod, struct err *err)
     if (state_learnt_add(learnt, pod, &whole, err) < 0) {
         return -1;
     }
-    int rc = put_pod(state, TAKE(whole), err);
-    if (rc >= 0) {
-        state_learnt_seen(learnt, pod->addresses, pod->n_addresses);
-    }
-    return rc;
+    return put_pod(state, TAKE(whole), err);
 }
 
 // equal: the stored object means the same.
@@ -331,11 +327,21 @@ size_t state_count(const struct state *state, enum object_kind kind)
     return map_size(state->tables[kind].map);
 }
 
-// Does a own an address before b? creationTimestamps are RFC 3339 in UTC with seconds, so their texts sort by time.
-static bool owns_before(const struct pod *a, const struct pod *b)
+// Does a own the address before b? A plugin that gives it out knows better than a status that was written before: after
+// a reboot all of them are old, and the addresses are dealt anew. creationTimestamps are RFC 3339 in UTC with seconds,
+// so their texts sort by time.
+static bool owns_before(const struct pod *a, const struct pod *b, const struct address *address)
 {
+    unsigned rank_a = state_learnt_rank(a, address);
+    unsigned rank_b = state_learnt_rank(b, address);
+    if ((rank_a == STATE_RANK_STALE) != (rank_b == STATE_RANK_STALE)) {
+        return rank_b == STATE_RANK_STALE;
+    }
     if (a->meta.terminating != b->meta.terminating) {
         return b->meta.terminating;
+    }
+    if (rank_a != rank_b) {
+        return rank_a > rank_b;
     }
     int order = strcmp(a->meta.created, b->meta.created);
     order = order ? order : strcmp(a->meta.uid, b->meta.uid);
@@ -351,7 +357,7 @@ const struct pod *state_owner(const struct state *state, const struct address *a
     const struct pod *owner = NULL;
     for (void *link = map_get(state->claims, key, len); link; link = link_behind(link)) {
         const struct pod *pod = pod_of(link);
-        if (!owner || owns_before(pod, owner)) {
+        if (!owner || owns_before(pod, owner, address)) {
             owner = pod;
         }
     }

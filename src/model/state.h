@@ -63,9 +63,9 @@ struct state_observer {
 // One observer, borrowed; NULL: none.
 void state_observe(struct state *state, const struct state_observer *observer);
 
-// Addresses that a CNI plugin gave to a pod before its status says so (DESIGN 5). Until the pod's status says something
-// new that is not empty, the pod is as if it held these too: for everybody who reads the state. uid "": whatever pod
-// has the name.
+// Addresses that a CNI plugin gave to a pod, before its status says so (DESIGN 5). The pod is as if it held these too,
+// for everybody who reads the state, until they are forgotten; a status that names others says otherwise in that their
+// owner is then rather another pod that claims them. uid "": whatever pod has the name.
 struct learnt {
     const char *ns;
     const char *name;

@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A status lags behind the pod: at its start it holds no address, and when the pod got a new sandbox it still holds the
-// old one's. So what was learnt counts until the status says something new that is not empty; until then the pod has
-// both, for which of the two holds is not known here.
+// A status lags behind the pod: at its start it names no address, when the pod got a new sandbox it still names the old
+// one's, and those of further networks it never names. So what a plugin told counts until the plugin takes it back, or
+// gives it to another pod; beside it, what the status names counts as ever, for which of the two holds is not known
+// here. Nothing depends on what was said before: a restart, and a single pass beside a daemon, see the same. Of several
+// pods that have one address, the better witness decides (state_learnt_rank).
 #include "base/limits.h"
 #include "model/state_private.h"
 
-enum { KEY_MAX = 2 * LIMIT_NAME + 1, SEEN_MAX = LIMIT_POD_ADDRESSES };
+enum { KEY_MAX = 2 * LIMIT_NAME + 1 };
+
+_Static_assert((int)LIMIT_POD_ADDRESSES <= 32, "pod.told has a bit for each");
 
 struct state_learnt {
     char uid[LIMIT_UID + 1];
     struct address addresses[LIMIT_POD_ADDRESSES];
     size_t n_addresses;
-    // Of the object in the state that is the pod: how many of its addresses, from the first, are its source's own.
-    size_t n_own;
-    // What the source said of the pod when it was first seen after this was learnt.
-    bool has_base;
-    struct address base[SEEN_MAX];
-    size_t n_base;
 };
 
 static size_t make_key(const char *ns, const char *name, char key[KEY_MAX])
@@ -60,31 +58,23 @@ struct state_learnt *state_learnt_of(const struct state *state, const struct pod
     return learnt && is_of(learnt, pod) ? learnt : NULL;
 }
 
-// Whether the source has said nothing new since.
-static bool counts(const struct state_learnt *learnt, const struct pod *pod)
-{
-    if (pod->n_addresses == 0 || !learnt->has_base) {
-        return true;
-    }
-    bool same = pod->n_addresses == learnt->n_base;
-    for (size_t i = 0; same && i < learnt->n_base; i++) {
-        same = has(pod->addresses, pod->n_addresses, &learnt->base[i]);
-    }
-    return same;
-}
-
 int state_learnt_add(const struct state_learnt *learnt, const struct pod *pod, struct pod **ret, struct err *err)
 {
     struct address all[LIMIT_POD_ADDRESSES];
     struct pod whole = *pod;
-    if (pod->n_addresses <= LIMIT_POD_ADDRESSES && counts(learnt, pod)) {
+    if (pod->n_addresses <= LIMIT_POD_ADDRESSES) {
         size_t n = pod->n_addresses;
         if (n) {
             memcpy(all, pod->addresses, n * sizeof(*all));
         }
+        for (size_t i = 0; i < n; i++) {
+            whole.told |= (uint32_t)has(learnt->addresses, learnt->n_addresses, &all[i]) << i;
+        }
         // Readers count on the maximum: a status that has as many leaves no room.
         for (size_t i = 0; i < learnt->n_addresses && n < LIMIT_POD_ADDRESSES; i++) {
             if (!has(all, n, &learnt->addresses[i])) {
+                whole.told |= UINT32_C(1) << n;
+                whole.unnamed |= UINT32_C(1) << n;
                 all[n++] = learnt->addresses[i];
             }
         }
@@ -99,25 +89,42 @@ int state_learnt_add(const struct state_learnt *learnt, const struct pod *pod, s
     return 0;
 }
 
-void state_learnt_seen(struct state_learnt *learnt, const struct address *addresses, size_t n)
+static bool bit(uint32_t bits, size_t i)
 {
-    learnt->n_own = n;
-    if (learnt->has_base || n > SEEN_MAX) {
-        return;
+    return i < LIMIT_POD_ADDRESSES && bits >> i & 1;
+}
+
+unsigned state_learnt_rank(const struct pod *pod, const struct address *address)
+{
+    bool told = false;
+    bool named = false;
+    bool family_told = false;      // some address of that family
+    bool other_confirmed = false;  // another one of that family, which the status names as well
+    for (size_t i = 0; pod->told && i < pod->n_addresses; i++) {
+        bool same = address_equal(&pod->addresses[i], address);
+        if (pod->addresses[i].family != address->family || !(bit(pod->told, i) || same)) {
+            continue;
+        }
+        family_told = family_told || bit(pod->told, i);
+        told = told || (same && bit(pod->told, i));
+        named = named || (same && !bit(pod->unnamed, i));
+        other_confirmed = other_confirmed || (!same && !bit(pod->unnamed, i));
     }
-    learnt->has_base = true;
-    learnt->n_base = n;
-    if (n) {
-        memcpy(learnt->base, addresses, n * sizeof(*addresses));
+    if (told) {
+        return named ? 4 : other_confirmed ? 2 : 3;
     }
+    return family_told ? STATE_RANK_STALE : 2;
 }
 
 // The object as its source gave it. NULL: memory.
-static struct pod *own_copy(const struct state_learnt *learnt, const struct pod *pod)
+static struct pod *own_copy(const struct pod *pod)
 {
     struct pod own = *pod;
-    own.n_addresses =
-        learnt && is_of(learnt, pod) && learnt->n_own < pod->n_addresses ? learnt->n_own : pod->n_addresses;
+    own.n_addresses = 0;
+    while (own.n_addresses < pod->n_addresses && !bit(pod->unnamed, own.n_addresses)) {
+        own.n_addresses++;
+    }
+    own.told = own.unnamed = 0;
     return pod_dup(&own);
 }
 
@@ -153,7 +160,7 @@ int state_learn(struct state *state, const struct learnt *learnt, struct err *er
     }
     CLEANUP(free) struct state_learnt *fresh = calloc(1, sizeof(*fresh));
     const struct pod *pod = state_pod(state, learnt->ns, learnt->name);
-    CLEANUP(free) struct pod *own = pod ? own_copy(present, pod) : NULL;
+    CLEANUP(free) struct pod *own = pod ? own_copy(pod) : NULL;
     if (!fresh || (pod && !own)) {
         return err_oom(err);
     }
@@ -186,7 +193,7 @@ int state_forget(struct state *state, const char *ns, const char *name, const ch
         return STATE_UNCHANGED;
     }
     const struct pod *pod = state_pod(state, ns, name);
-    CLEANUP(free) struct pod *own = pod ? own_copy(present, pod) : NULL;
+    CLEANUP(free) struct pod *own = pod ? own_copy(pod) : NULL;
     if (pod && !own) {
         return err_oom(err);
     }

@@ -27,6 +27,9 @@ struct state_learnt *state_learnt_of(const struct state *state, const struct pod
 // *ret: a copy of the pod as its source gave it, with what was learnt behind its own addresses.
 NODISCARD int state_learnt_add(const struct state_learnt *learnt, const struct pod *pod, struct pod **ret,
                                struct err *err);
-// The source's pod, with these addresses of its own, is what the state holds now.
-void state_learnt_seen(struct state_learnt *learnt, const struct address *addresses, size_t n);
+// How well it is known that the pod has the address, which is one of its own: 4 told and named by its status; 3 told,
+// and the status lags; 2 by its status alone, or told beside another one that the status names (an old sandbox's, or of
+// a further network); STATE_RANK_STALE: by its status, and it was told of others since.
+enum { STATE_RANK_STALE = 1 };
+unsigned state_learnt_rank(const struct pod *pod, const struct address *address);
 void state_learnt_free_all(struct state *state);

@@ -19,16 +19,7 @@ pod x/host n1 routed app=new
 # Machines that run; their objects come as a cluster's do: first without addresses.
 POD_HIDDEN[x/new]=1 POD_HIDDEN[x/newr]=1 POD_HIDDEN[x/host]=1
 state_write
-policies - <<'E2'
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: x, name: new}
-spec:
-  podSelector: {matchLabels: {app: new}}
-  policyTypes: [Ingress, Egress]
-  ingress: [{from: [{podSelector: {matchLabels: {app: cli}}}]}]
-  egress: [{to: [{podSelector: {matchLabels: {app: cli}}}]}]
-E2
+only_with_cli
 object() { # name uid [addresses as YAML list items] [more of the spec]
     printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {namespace: x, name: %s, uid: %s, labels: {app: new}}\n' "$1" "$2"
     printf 'spec: {nodeName: n1%s}\nstatus: {phase: Running, podIPs: [%s]}\n' "${4:-}" "${3:-}"
@@ -69,6 +60,16 @@ cni ADD a x/new <<<'{"cniVersion":'
 refused "half a configuration" 6 "it is no JSON"
 cni ADD a x/new < <(cni_config 1.0.0)
 refused "first in its chain" 7 'there is no \"prevResult\"'
+for address in 0.0.0.0/0 127.0.0.1/8 224.0.0.1/32 255.255.255.255/32 ::/0 ::1/128 ff02::1/128; do
+    cni ADD a x/new < <(cni_config 1.0.0 "$(cni_result 1.0.0 veth9 "$address")")
+    refused "$address" 7 "an address is none that a pod can have"
+done
+for address in 10.244.1.11 10.244.1.11/33 10.244.1.11/ 10.244.1.11/2x /24 fd00::1/129 10.244.1/24; do
+    cni ADD a x/new < <(cni_config 1.0.0 "$(cni_result 1.0.0 veth9 "$address")")
+    refused "$address" 7 "an address is none"
+done
+cni ADD a x/new < <(cni_config 1.0.0 "$(cni_result 1.0.0 veth9 fe80::1/64)")
+refused "link-local alone" 7 "it gives the pod no address"
 cni ADD '../a' x/new < <(cni_config 1.0.0 "$(result_new 1.0.0)")
 refused "an id that is a path" 4 "CNI_CONTAINERID"
 TIMEOUT=5m cni ADD a x/new < <(TIMEOUT=5m cni_config 1.0.0 "$(result_new 1.0.0)")

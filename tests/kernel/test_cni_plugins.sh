@@ -17,16 +17,7 @@ namespace x team=x
 pod x/cli n1 routed app=cli
 pod x/job n1 routed app=job
 state_write
-policies - <<'E2'
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {namespace: x, name: new}
-spec:
-  podSelector: {matchLabels: {app: new}}
-  policyTypes: [Ingress, Egress]
-  ingress: [{from: [{podSelector: {matchLabels: {app: cli}}}]}]
-  egress: [{to: [{podSelector: {matchLabels: {app: cli}}}]}]
-E2
+only_with_cli
 objects=()
 objects_write() { # name=label…: pods without addresses
     local pair

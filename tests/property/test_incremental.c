@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "policy/engine.h"
 #include "ruleset/diff.h"
 #include "ruleset/render.h"
@@ -32,7 +33,7 @@ struct world {
     struct ruleset *kernel;  // what was applied; NULL: nothing
     uint64_t seed;
     size_t outcomes[3];
-    bool was_everything;
+    bool plugin;
 };
 
 static void no(const struct world *w, const char *what)
@@ -128,6 +129,11 @@ static void check_update(const struct world *w, const struct engine_update *upda
             same_bytes(w, w->kernel, update->have, "what the kernel is said to hold");
         }
     }
+    // What comes to a set of a guard may be denied by it.
+    for (size_t i = 0; i < update->n_changes; i++) {
+        const struct set *set = table_set(&now->tables[update->changes[i].family], update->changes[i].set);
+        assert_true(!set || !update->changes[i].allows || strncmp(set->describe, "addresses of nodes", 18) != 0);
+    }
     size_t told = 0;
     for (enum family family = FAMILY_V4; w->kernel && family <= FAMILY_V6; family++) {
         const struct table *old = &w->kernel->tables[family];
@@ -173,12 +179,17 @@ static void check_stats(const struct world *w, const struct compile_stats *want,
     }
 }
 
+static void check_restart(struct world *w, const struct ruleset *want);
+
 static void update(struct world *w)
 {
     struct engine_update update = {0};
     struct compile_stats stats = {0};
     struct err err = {0};
     CLEANUP(ruleset_free) struct ruleset *now = scratch(w, &stats);
+    if (w->plugin && rng_chance(&w->cluster.rng, 25)) {
+        check_restart(w, now);
+    }
     if (engine_update(w->engine, &update, &err) < 0) {
         no(w, err.msg);
     }
@@ -210,11 +221,99 @@ static void update(struct world *w)
     }
 }
 
+// A CNI plugin tells, or takes back, addresses of a pod: those of some pods, so that several claim one.
+static void tell(struct world *w, const struct object_meta *meta)
+{
+    struct rng *rng = &w->cluster.rng;
+    struct address addresses[3];
+    struct err err = {0};
+    size_t n_pods;
+    const struct pod *const *pods = state_pods(w->state, &n_pods);
+    struct learnt learnt = {.ns = meta->ns, .name = meta->name, .uid = "", .addresses = addresses};
+    if (rng_chance(rng, 30)) {
+        assert_true(state_forget(w->state, meta->ns, meta->name, "", &err) >= 0);
+        return;
+    }
+    for (size_t i = 0; n_pods && i < ARRAY_SIZE(addresses); i++) {
+        const struct pod *pod = pods[rng_below(rng, n_pods)];
+        bool there = pod->n_addresses == 0;
+        for (size_t j = 0; !there && j < learnt.n_addresses; j++) {
+            there = address_equal(&addresses[j], &pod->addresses[0]);
+        }
+        if (!there) {
+            addresses[learnt.n_addresses++] = pod->addresses[rng_below(rng, 2) ? 0 : pod->n_addresses - 1];
+            there = learnt.n_addresses == 2 && address_equal(&addresses[0], &addresses[1]);
+            learnt.n_addresses -= there;
+        }
+    }
+    learnt.n_addresses = learnt.n_addresses > 2 ? 2 : learnt.n_addresses;
+    assert_true(state_learn(w->state, &learnt, &err) >= 0);
+}
+
+static void put_again(struct state *to, const struct pod *pod, bool late)
+{
+    struct err err = {0};
+    struct pod own = *pod;
+    struct address told[LIMIT_POD_ADDRESSES];
+    struct learnt learnt = {.ns = pod->meta.ns, .name = pod->meta.name, .uid = "", .addresses = told};
+    own.n_addresses = 0;
+    for (size_t i = 0; i < pod->n_addresses; i++) {
+        if (pod->told >> i & 1) {
+            told[learnt.n_addresses++] = pod->addresses[i];
+        }
+        own.n_addresses += !(pod->unnamed >> i & 1);
+    }
+    own.told = own.unnamed = 0;
+    if (late) {
+        assert_true(state_put_pod(to, pod_dup(&own), &err) >= 0);
+    }
+    if (learnt.n_addresses) {
+        assert_true(state_learn(to, &learnt, &err) >= 0);
+    }
+    if (!late) {
+        assert_true(state_put_pod(to, pod_dup(&own), &err) >= 0);
+    }
+}
+
+// What the rules are hangs on what is so, not on what came first: a restart reads the same objects and the same book.
+static void check_restart(struct world *w, const struct ruleset *want)
+{
+    struct err err = {0};
+    struct state *present = w->state;
+    size_t n;
+    CLEANUP(state_free) struct state *fresh = NULL;
+    assert_int_equal(state_new(&fresh, &err), 0);
+    const struct pod *const *pods = state_pods(present, &n);
+    for (size_t i = n; i-- > 0;) {
+        put_again(fresh, pods[i], rng_chance(&w->cluster.rng, 50));
+    }
+    const struct ns_object *const *namespaces = state_namespaces(present, &n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(state_put_namespace(fresh, ns_object_dup(namespaces[i]), &err) >= 0);
+    }
+    const struct policy *const *policies = state_policies(present, &n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(state_put_policy(fresh, policy_dup(policies[i]), &err) >= 0);
+    }
+    const struct node *const *nodes = state_nodes(present, &n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(state_put_node(fresh, node_dup(nodes[i]), &err) >= 0);
+    }
+    w->state = fresh;
+    CLEANUP(ruleset_free) struct ruleset *got = scratch(w, &(struct compile_stats){0});
+    w->state = present;
+    same_bytes(w, want, got, "the ruleset after a restart");
+}
+
 static void event(struct world *w)
 {
     struct random_cluster *cluster = &w->cluster;
     struct random_object *object = &cluster->objects.v[rng_below(&cluster->rng, cluster->objects.n)];
     const struct object_meta *meta = random_object_meta(object);
+    if (w->plugin && object->kind == OBJECT_POD && rng_chance(&cluster->rng, 30)) {
+        tell(w, meta);
+        return;
+    }
     switch (rng_below(&cluster->rng, 8)) {
     case 0:
         (void)state_remove(w->state, object->kind, meta->ns, meta->name, "");
@@ -245,6 +344,7 @@ static void one_cluster(uint64_t seed, bool wild, size_t outcomes[3])
     random_cluster_make(&w.cluster, seed);
     w.options = random_options(&w.cluster.rng);
     w.node = random_nodes[rng_below(&w.cluster.rng, RANDOM_NODES)];
+    w.plugin = rng_chance(&w.cluster.rng, 50);
     // Full when the engine comes, or empty.
     bool full = rng_chance(&w.cluster.rng, 50);
     w.state = full ? random_cluster_state(&w.cluster) : NULL;

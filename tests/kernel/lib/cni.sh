@@ -6,6 +6,8 @@ CNI_PLUGIN=$BUILD/netpold-cni
 CNI_REAL=/usr/lib/cni
 [[ -d $CNI_REAL ]] || CNI_REAL=/usr/libexec/cni
 CNI_RC=0 CNI_OUT='' CNI_ERR=''
+# What it is run by.
+CNI_IN=(ip netns exec n1)
 
 # The network configuration on standard input; what it says is in CNI_OUT and CNI_ERR. TIMEOUT and EXTRA (members, with a
 # comma behind each) go into it.
@@ -18,10 +20,23 @@ cni() { # COMMAND container-id [namespace/name [uid]] < configuration
     [[ -z ${3:-} ]] || args+=";K8S_POD_NAMESPACE=${3%%/*};K8S_POD_NAME=${3#*/};K8S_POD_INFRA_CONTAINER_ID=$2"
     [[ -z ${4:-} ]] || args+=";K8S_POD_UID=$4"
     CNI_OUT=$(CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=${IFNAME:-eth0} CNI_ARGS=$args CNI_PATH=$CNI_REAL \
-        ip netns exec n1 "${PLUGIN:-$CNI_PLUGIN}" 2>"$WORK/cni.err")
+        "${CNI_IN[@]}" "${PLUGIN:-$CNI_PLUGIN}" 2>"$WORK/cni.err")
     CNI_RC=$?
     CNI_ERR=$(<"$WORK/cni.err")
     return "$CNI_RC"
+}
+# The policy that shows whether a pod's rules stand: app=new talks with app=cli alone.
+only_with_cli() {
+    policies - <<'E2'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: x, name: new}
+spec:
+  podSelector: {matchLabels: {app: new}}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: cli}}}]}]
+  egress: [{to: [{podSelector: {matchLabels: {app: cli}}}]}]
+E2
 }
 cni_code() { # of the error in CNI_OUT
     sed -n 's/.*"code":\([0-9]*\),.*/\1/p' <<<"$CNI_OUT"

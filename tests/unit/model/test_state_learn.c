@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addresses that are known before a pod's status says them: how long they count, and whose they are.
+// Addresses that a CNI plugin told of a pod: how long they count beside its status, and whose they are.
 // clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,9 +123,11 @@ static void test_before_the_object(void **state)
     assert_int_equal(put(f, "a", "u1", ""), STATE_ADDED);
     check(f, "a", "10.0.0.1 fd00::1");
     // The status comes, in whatever order.
-    assert_int_equal(put(f, "a", "u1", "10.0.0.1"), STATE_UPDATED);
-    check(f, "a", "10.0.0.1");
+    assert_int_equal(put(f, "a", "u1", "fd00::1"), STATE_UPDATED);
+    check(f, "a", "fd00::1 10.0.0.1");
     (void)put(f, "a", "u1", "");
+    check(f, "a", "10.0.0.1 fd00::1");
+    (void)put(f, "a", "u1", "10.0.0.1 fd00::1");
     check(f, "a", "10.0.0.1 fd00::1");
 }
 
@@ -149,22 +151,72 @@ static void test_after_the_object(void **state)
     assert_int_equal(forget(f, "a", ""), STATE_UNCHANGED);
 }
 
-// A new sandbox: the status still says the old one's address until it says something new.
+// A new sandbox: the status still says the old one's address for a while, and what it names in the end is not all that
+// the pod has (a further network's address is never named).
 static void test_new_sandbox(void **state)
 {
     struct fixture *f = *state;
     (void)put(f, "a", "u1", "10.0.0.1");
-    assert_int_equal(learn(f, "a", "u1", "10.0.0.2"), STATE_UPDATED);
-    check(f, "a", "10.0.0.1 10.0.0.2");
-    // Said again is nothing new, nor is a status that was emptied.
-    (void)put(f, "a", "u1", "10.0.0.1");
-    check(f, "a", "10.0.0.1 10.0.0.2");
+    assert_int_equal(learn(f, "a", "u1", "10.0.0.2 10.0.1.2"), STATE_UPDATED);
+    check(f, "a", "10.0.0.1 10.0.0.2 10.0.1.2");
     (void)put(f, "a", "u1", "");
-    check(f, "a", "10.0.0.2");
+    check(f, "a", "10.0.0.2 10.0.1.2");
     (void)put(f, "a", "u1", "10.0.0.2");
-    check(f, "a", "10.0.0.2");
+    check(f, "a", "10.0.0.2 10.0.1.2");
+    // Somebody put it there without the plugin, or what was told is a lost sandbox's: it has both.
     (void)put(f, "a", "u1", "10.0.0.3");
+    check(f, "a", "10.0.0.3 10.0.0.2 10.0.1.2");
+    assert_int_equal(forget(f, "a", "u1"), STATE_UPDATED);
     check(f, "a", "10.0.0.3");
+}
+
+static void owner_is(struct fixture *f, const char *text, const char *name)
+{
+    struct address address;
+    assert_true(address_parse(text, &address));
+    const struct pod *pod = state_owner(f->state, &address);
+    assert_non_null(pod);
+    assert_string_equal(pod->meta.name, name);
+}
+
+// After a reboot every status is old, and the addresses are dealt anew. The later uid stands for the younger pod, which
+// has an address that both claim by their status alone.
+static void test_dealt_anew(void **state)
+{
+    struct fixture *f = *state;
+    (void)put(f, "old", "u1", "10.0.0.1");
+    (void)put(f, "young", "u2", "10.0.0.2");
+    (void)put(f, "third", "u3", "10.0.0.1");
+    owner_is(f, "10.0.0.1", "third");
+    // The first that starts gets what the younger one's status still says.
+    f->changes = 0;
+    assert_int_equal(learn(f, "old", "u1", "10.0.0.2"), STATE_UPDATED);
+    assert_int_equal(f->changes, 1);
+    owner_is(f, "10.0.0.2", "old");
+    // Of its own old one nobody says more than it does: but whoever else claims it has it.
+    (void)put(f, "third", "u3", "");
+    owner_is(f, "10.0.0.1", "old");
+    assert_int_equal(learn(f, "young", "u2", "10.0.0.1"), STATE_UPDATED);
+    owner_is(f, "10.0.0.1", "young");
+    owner_is(f, "10.0.0.2", "old");
+    // The status of one comes: nothing else changes hands, and everybody hears of it.
+    f->changes = 0;
+    assert_int_equal(put(f, "old", "u1", "10.0.0.2"), STATE_UPDATED);
+    assert_int_equal(f->changes, 1);
+    owner_is(f, "10.0.0.1", "young");
+    owner_is(f, "10.0.0.2", "old");
+}
+
+// What was told of a sandbox that is gone does not keep the address from the pod that has it now.
+static void test_lost_sandbox(void **state)
+{
+    struct fixture *f = *state;
+    (void)put(f, "a", "u1", "10.0.0.2");
+    (void)learn(f, "a", "u1", "10.0.0.1 10.0.0.2");
+    owner_is(f, "10.0.0.1", "a");
+    (void)put(f, "b", "u2", "10.0.0.1");
+    owner_is(f, "10.0.0.1", "b");
+    owner_is(f, "10.0.0.2", "a");
 }
 
 static void test_uid(void **state)
@@ -250,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_before_the_object, up, down),
         cmocka_unit_test_setup_teardown(test_after_the_object, up, down),
         cmocka_unit_test_setup_teardown(test_new_sandbox, up, down),
+        cmocka_unit_test_setup_teardown(test_dealt_anew, up, down),
+        cmocka_unit_test_setup_teardown(test_lost_sandbox, up, down),
         cmocka_unit_test_setup_teardown(test_uid, up, down),
         cmocka_unit_test_setup_teardown(test_deleted_and_again, up, down),
         cmocka_unit_test_setup_teardown(test_limits, up, down),
