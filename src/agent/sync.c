@@ -13,6 +13,7 @@ enum {
     RETRY_MAX_MS = 30000,
     SETTLE_MS = 250,
     LOOK_MS = 2000,
+    STAMP_MS = 1000,
     RETRY_SHARED_MS = 1000,
     SAY_AGAIN_MS = 30000,
     TRIM_OBJECTS = 1000
@@ -23,6 +24,13 @@ static void on_apply(void *arg);
 static void on_period(void *arg)
 {
     sync_verify(arg);
+}
+
+static void on_stamp(void *arg)
+{
+    struct sync *sync = arg;
+    loop_arm(sync->stamp_timer, sync->config.stamp_ms);
+    sync_look_if_changed(sync);
 }
 
 int sync_new(const struct sync_config *config, struct sync **ret, struct err *err)
@@ -36,10 +44,12 @@ int sync_new(const struct sync_config *config, struct sync **ret, struct err *er
     sync->config.retry_max_ms = config->retry_max_ms ? config->retry_max_ms : RETRY_MAX_MS;
     sync->config.settle_ms = config->settle_ms ? config->settle_ms : SETTLE_MS;
     sync->config.look_ms = config->look_ms ? config->look_ms : LOOK_MS;
+    sync->config.stamp_ms = config->stamp_ms ? config->stamp_ms : STAMP_MS;
     sync->start_ns = num_now_ns();
     (void)snprintf(sync->source_why, sizeof(sync->source_why), "the source has not been read yet");
     if (loop_add_timer(config->loop, on_apply, sync, &sync->apply_timer, err) < 0 ||
         loop_add_timer(config->loop, on_period, sync, &sync->period_timer, err) < 0 ||
+        loop_add_timer(config->loop, on_stamp, sync, &sync->stamp_timer, err) < 0 ||
         engine_new(config->state, config->node, &config->options, &sync->engine, err) < 0) {
         return -1;
     }
@@ -57,6 +67,7 @@ void sync_free(struct sync *sync)
     }
     loop_remove_timer(sync->apply_timer);
     loop_remove_timer(sync->period_timer);
+    loop_remove_timer(sync->stamp_timer);
     if (sync->backend) {
         sync->backend->ops->close(sync->backend);
     }
@@ -212,6 +223,9 @@ static void succeed(struct sync *sync)
     metrics_set(sync->config.metrics, METRIC_LAST_SYNC, NULL, NULL, (double)now.tv_sec + (double)now.tv_nsec / 1e9);
     if (sync->config.period_ms && !loop_armed(sync->period_timer)) {
         loop_arm(sync->period_timer, sync->config.period_ms);
+    }
+    if (sync->config.period_ms && !loop_armed(sync->stamp_timer)) {
+        loop_arm(sync->stamp_timer, sync->config.stamp_ms);
     }
 }
 

@@ -9,7 +9,8 @@
 //               state, perhaps file by file, and policies may come last. Nothing is written until no change came for
 //               settle_ms (eight times that at most). A state that is complete when it is first seen does not wait.
 //   synced      a change marks the state dirty; it is applied at once when idle, and at most every
-//               min_apply_interval_ms under load. Each period the kernel is read back and what differs is put back.
+//               min_apply_interval_ms under load. Each period, and when another program has written to the tables,
+//               the kernel is read back and what differs is put back.
 //   failing     a write failed: tried again after 100 ms, doubling to 30 s; changes wait for the next try.
 //   held        while running, the state was emptied, or no Node and no Pod names this node any more. Neither happens
 //               to a node that runs netpold, so it is an accident of the source: the last rules stay in force, not
@@ -57,6 +58,7 @@ struct sync_config {
     uint64_t retry_max_ms;  // 0: 30000
     uint64_t settle_ms;     // 0: 250
     uint64_t look_ms;       // the first look after drift was repaired; 0: 2000
+    uint64_t stamp_ms;      // how often it is asked whether another program changed the tables; 0: 1000
     // The rules of others that a packet meets before ours; NULL: live_read.
     int (*rules_ahead)(struct findings *ret, struct err *err);
     // After each apply that wrote something, and after the first one in any case; NULL: nobody asks.

@@ -15,12 +15,13 @@ static int open_backend(struct sync *sync, struct err *err)
     return ops->probe(err) < 0 ? -1 : ops->open(&sync->config.backend_options, &sync->backend, err);
 }
 
-// Sets of addresses only ever allow; one of prefixes may hold exceptions.
+// One of prefixes may hold exceptions.
 static bool only_widens(const struct engine_update *update)
 {
     bool widens = update->outcome == ENGINE_MEMBERS;
     for (size_t i = 0; widens && i < update->n_changes; i++) {
-        widens = update->changes[i].n_remove == 0 && update->changes[i].type != SET_HASH_NET;
+        const struct engine_change *change = &update->changes[i];
+        widens = change->n_remove == 0 && change->allows && change->type != SET_HASH_NET;
     }
     return widens;
 }
@@ -114,6 +115,9 @@ static int apply_rules(struct sync *sync, const struct engine_update *update, st
     if (rc < 0) {
         sync->known = false;
         return -1;
+    }
+    if (report->commits || !known) {
+        sync_note_stamp(sync);
     }
     sync_note_leftovers(sync, &report->pinned, !known);
     sync_gauge_table(sync, want, FAMILY_V4);

@@ -35,6 +35,7 @@ struct sync {
     const struct facts *facts;
     struct loop_timer *apply_timer;
     struct loop_timer *period_timer;
+    struct loop_timer *stamp_timer;
     struct engine *engine;
     bool known;                    // the kernel's sets hold exactly what the engine kept; else they must be read back
     size_t members[FAMILY_COUNT];  // in the kernel's sets
@@ -48,6 +49,12 @@ struct sync {
     uint64_t last_drift_ns;      // 0: never
     size_t drift_totals[DRIFT_KIND_COUNT];
     uint64_t look_ms;  // the pause before the last look that was sooner than the period; 0: none
+    bool stamped;
+    bool unsure;           // whether what was written last is still there (backend_ops.overwritable)
+    uint64_t stamp_ns;     // when it was written
+    uint64_t stamp;        // of the tables when they were written or read last
+    uint64_t verify_ns;    // what the last look took
+    uint64_t verified_ns;  // and when it ended
     bool source_synced;
     char source_why[512];
     bool synced;
@@ -104,6 +111,12 @@ void sync_find_lost(struct sync *sync);
 // Chains and jumps are compared with the kernel at every apply: claims what it put right beside its own changes.
 void sync_claim_surprises(struct sync *sync, const struct ruleset *have, const struct ruleset *want,
                           const struct apply_report *report);
+// The tables as they are now are those that we wrote.
+void sync_note_stamp(struct sync *sync);
+// Reads the kernel back when another program has written to the tables since (DESIGN 5.6), and once behind a write that
+// it may have undone, which costs a hundredth of
+// a core at most: some write all the time, to what is not ours.
+void sync_look_if_changed(struct sync *sync);
 // Reads the kernel back before the period is over, with longer and longer pauses while there is something to find.
 void sync_look_soon(struct sync *sync);
 

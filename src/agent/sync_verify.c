@@ -84,6 +84,48 @@ void sync_look_soon(struct sync *sync)
     loop_arm(sync->period_timer, sync->look_ms);
 }
 
+// ---- whether another program was there -----------------------------------------------------------------------------
+
+// False: nothing is known.
+static bool read_stamp(struct sync *sync, uint64_t *ret)
+{
+    struct err ignored = {0};
+    const struct backend_ops *ops = sync->config.ops;
+    return ops->stamp && sync->backend && ops->stamp(sync->backend, ret, &ignored) == 0;
+}
+
+void sync_note_stamp(struct sync *sync)
+{
+    sync->stamped = read_stamp(sync, &sync->stamp);
+    sync->unsure = sync->config.ops->overwritable;
+    sync->stamp_ns = num_now_ns();
+}
+
+// A program that had read before our write has written its copy by now, if it was about to.
+static bool is_due(const struct sync *sync)
+{
+    return sync->unsure && num_now_ns() - sync->stamp_ns >= sync->config.stamp_ms * SYNC_NS_PER_MS;
+}
+
+void sync_look_if_changed(struct sync *sync)
+{
+    enum { SHARE = 100 };
+    uint64_t stamp;
+    // A look is to come already, or a write that compares the tables with what they must be.
+    if (!sync->applied || !sync->known || sync->dirty || sync->look_ms || sync->retry_ms || !sync->stamped ||
+        !read_stamp(sync, &stamp) || (stamp == sync->stamp && !is_due(sync)) ||
+        num_now_ns() - sync->verified_ns < sync->verify_ns * SHARE) {
+        return;
+    }
+    if (stamp == sync->stamp) {
+        sync_verify(sync);
+        return;
+    }
+    metrics_add(sync->config.metrics, METRIC_FOREIGN_CHANGES, NULL, NULL, 1);
+    log_event(LOG_LEVEL_DEBUG, "tables-changed", "effect=%s", log_quote("another program did it: they are read back"));
+    sync_verify(sync);
+}
+
 // ---- jumps that another program pushes down ------------------------------------------------------------------------
 
 // The target stands last, with options of its own behind it at most: a rule's words hold whatever its author wrote into
@@ -234,12 +276,17 @@ static int verify(struct sync *sync, struct arena *arena, struct err *err)
         return err_oom(err);
     }
     bool known = sync->known;
+    uint64_t stamp;
+    bool stamped = read_stamp(sync, &stamp);
     const struct ruleset *want = known ? kept : sync_marked(sync, kept, arena, &room, err);
     if (!want || (known && find_drift(sync, kept, arena, &room, &want, &drift, err) < 0)) {
         return -1;
     }
     if (known && drift_total(&drift) == 0 && sync->pinned.n == 0) {
         sync->look_ms = 0;
+        sync->stamped = stamped;
+        sync->stamp = stamped ? stamp : 0;
+        sync->unsure = false;
         log_event(LOG_LEVEL_DEBUG, "verified", "writes=0");
         return 0;
     }
@@ -250,6 +297,7 @@ static int verify(struct sync *sync, struct arena *arena, struct err *err)
     if (repair(sync, want, &report, err) < 0) {
         return -1;
     }
+    sync_note_stamp(sync);
     sync_settle_drift(sync, &report);
     log_event(LOG_LEVEL_DEBUG, "verified", "writes=%zu", report.writes);
     return 0;
@@ -270,8 +318,11 @@ bool sync_verify_kernel(struct sync *sync)
 {
     struct arena arena = {0};
     struct err err = {0};
+    uint64_t start = num_now_ns();
     int rc = verify(sync, &arena, &err);
     arena_free(&arena);
+    sync->verified_ns = num_now_ns();
+    sync->verify_ns = sync->verified_ns - start;
     if (rc < 0) {
         sync_failed(sync, "verify", &err);
     }

@@ -83,6 +83,12 @@ struct backend_ops {
     // it is done: apply with have = NULL puts that right (ERR_NOT_FOUND: a set is gone; ERR_LIMIT: one is full).
     int (*change_members)(struct backend *backend, const struct set_change *changes, size_t n, struct apply_report *ret,
                           struct err *err);
+    // A number that another one follows when somebody has written to the tables (legacy: nearly always, xtables.h; nft:
+    // to any table of nf_tables), read in some microseconds: no table is read, no process started. NULL: none is known.
+    int (*stamp)(struct backend *backend, uint64_t *ret, struct err *err);
+    // A program that does not take the lock may read the table before a commit of ours and put its older copy over it
+    // afterwards: the kernel compares nothing but the number of entries (xt_replace_table), and stamp may not tell.
+    bool overwritable;
     // Remove everything of ours: jumps, chains, sets. What others use stays: report.pinned.
     int (*purge)(struct backend *backend, struct apply_report *ret, struct err *err);
     void (*close)(struct backend *backend);

@@ -210,6 +210,25 @@ int xtables_probe_match(enum xtables_family family, const char *match, struct er
     return err_set(err, ERR_BUG, 0, "no match %s is known", match);
 }
 
+int xtables_measure(enum xtables_family family, uint64_t *ret, struct err *err)
+{
+    const struct xtables_ops *ops = family_ops(family);
+    CLEANUP(fd) int fd = -1;
+    enum xtables_presence presence;
+    uint64_t measure = 0;
+    if (xtables_presence(family, &presence, err) < 0) {
+        return -1;
+    }
+    if (presence == XTABLES_PRESENT && open_probe(ops, &fd, err) < 0) {
+        return -1;
+    }
+    if (presence == XTABLES_PRESENT && ops->measure(fd, "filter", &measure) < 0) {
+        return err_errno(err, "measure the %s filter table", ops->name);
+    }
+    *ret = measure;
+    return 0;
+}
+
 int xtables_open(enum xtables_family family, struct xtables **ret, struct err *err)
 {
     return xtables_open_table(family, "filter", ret, err);

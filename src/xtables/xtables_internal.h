@@ -13,6 +13,8 @@ struct xtables_ops {
     int level;
     int revision_match;
     int revision_target;
+    // What the kernel says of a table without telling its rules: sizes and the places of built-in chains, mixed.
+    int (*measure)(int fd, const char *table, uint64_t *ret);
     // As libiptc: pointers, or 0 on failure with errno set.
     void *(*init)(const char *table);
     void (*free)(void *handle);

@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <libiptc/libiptc.h>
 
@@ -27,5 +28,7 @@
 #define LEVEL IPPROTO_IP
 #define REVISION_MATCH IPT_SO_GET_REVISION_MATCH
 #define REVISION_TARGET IPT_SO_GET_REVISION_TARGET
+#define GET_INFO IPT_SO_GET_INFO
+#define INFO struct ipt_getinfo
 
 #include "xtables/xtables_family.inc"

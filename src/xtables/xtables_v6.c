@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <libiptc/libip6tc.h>
 
@@ -27,5 +28,7 @@
 #define LEVEL IPPROTO_IPV6
 #define REVISION_MATCH IP6T_SO_GET_REVISION_MATCH
 #define REVISION_TARGET IP6T_SO_GET_REVISION_TARGET
+#define GET_INFO IP6T_SO_GET_INFO
+#define INFO struct ip6t_getinfo
 
 #include "xtables/xtables_family.inc"

@@ -45,14 +45,15 @@ repaired() { # kind: how often so far
 }
 iptables4() { on_node n1 "iptables-$BACKEND" -w "$@"; }
 iptables6() { on_node n1 "ip6tables-$BACKEND" -w "$@"; }
+# The rules that cut revoked connections are there while there are such: not shown.
 text_of() { # node: as kernel_text, of the backend
     ip netns exec "$1" bash -c "iptables-$BACKEND-save -t filter; ip6tables-$BACKEND-save -t filter; ipset -sorted save" |
-        sed '/^#/d; s/^\(:[^ ]* [^ ]*\) \[.*/\1/; s/ bucketsize [0-9]*//; s/ initval 0x[0-9a-f]*//'
+        sed '/^#/d; /-m connmark .* -j NETPOL-DROP$/d; s/^\(:[^ ]* [^ ]*\) \[.*/\1/; s/ bucketsize [0-9]*//; s/ initval 0x[0-9a-f]*//'
 }
 ours_of() { sed '/NETPOL-\|NP[46]-/!d'; }
 is_whole() { # the kernel holds what was programmed, jumps at the head; rules of others may stand beside
     [[ $(text_of n1 | ours_of) == "$programmed" ]] &&
-        [[ $(iptables4 -S FORWARD | sed -n 2p) == *NETPOL-FORWARD ]] && [[ $(iptables6 -S FORWARD | sed -n 2p) == *NETPOL-FORWARD ]]
+        [[ $(iptables4 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]] && [[ $(iptables6 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]
 }
 log_lines() { wc -l <"$WORK/netpold.n1.log"; }
 # Each drift: what it is, the kinds it must be reported as, and a piece of the names in the log.
@@ -122,15 +123,68 @@ iptables4 -X FWD_own
 iptables6 -D FORWARD -p icmpv6 -j ACCEPT
 check "ready after all this" is_ready n1
 netpold_stop n1
-netpold_start n1 --sync-period 1h
+netpold_start n1 --sync-period 0
 wait_ready n1
 before=$(repaired jump-missing)
 iptables4 -D FORWARD 1
 cp "$STATE/policy.yaml" "$WORK/policy.was"
 sed 's/port: 80}/port: 81}/' "$WORK/policy.was" >"$WORK/policy.new" && mv "$WORK/policy.new" "$STATE/policy.yaml"
-check "between two periods, a change of policy puts the jump back" eventually 3 in_sync n1
+check "without a period, a change of policy puts the jump back" eventually 3 in_sync n1
 check "and that is told as well" test "$(repaired jump-missing)" -gt "$before"
 cp "$WORK/policy.was" "$WORK/policy.new" && mv "$WORK/policy.new" "$STATE/policy.yaml"
+netpold_stop n1
+
+echo "-- between two periods: who writes to the tables is noticed"
+netpold_start n1 --sync-period 1h
+check "ready" wait_ready n1
+check "whole" eventually 4 is_whole
+noticed() { # more often than that
+    (($(metric netpold_foreign_changes_total) > $1))
+}
+flush_all
+check "a flush is repaired at once" eventually 4 is_whole
+check "it denies" blocked x/bad x/web udp/80 4
+check "and that is counted" noticed 0
+iptables4 -I FORWARD 1 -p tcp --dport 9999 -j ACCEPT
+check "so is a rule inserted above our jump" eventually 10 is_whole
+iptables4 -D FORWARD -p tcp --dport 9999 -j ACCEPT
+seen=$(metric netpold_foreign_changes_total) lines=$(log_lines) commits=$(metric netpold_table_commits_total)
+# Until the look that follows a repair has been, it is what sees this.
+meddle() {
+    iptables4 -A OUTPUT -p tcp --dport 9999 -j ACCEPT && sleep 1.5 && noticed "$1"
+}
+check "what is not ours is looked at" eventually 20 meddle "$seen"
+sleep 0.5
+check_equal "and nothing is claimed" 0 "$(tail -n +"$((lines + 1))" "$WORK/netpold.n1.log" | grep -c event=drift-repaired)"
+check_equal "nor written" "$commits" "$(metric netpold_table_commits_total)"
+if [[ $NETPOLD_BACKEND == legacy ]]; then
+    # It has read the table before a change of policy, and writes its copy behind it: of as many entries, so the kernel
+    # takes it, and of the same size.
+    at=$(iptables4 -S INPUT | grep -n 'NETPOL-INPUT' | head -1 | cut -d: -f1)
+    iptables4 -A INPUT -p tcp --dport 7777 -j ACCEPT
+    sleep 4 # the looks that follow this are over
+    mkfifo "$WORK/older"
+    XTABLES_LOCKFILE=$WORK/xtables.other ip netns exec n1 iptables-legacy-restore --noflush <"$WORK/older" &
+    restoring=$!
+    exec 7>"$WORK/older"
+    printf '*filter\n-R INPUT %s -p tcp --dport 7778 -j ACCEPT\n' "$at" >&7
+    sleep 0.5
+    undone_of() { echo "$(repaired chain-changed) $(repaired chain-missing) $(repaired chain-foreign)"; }
+    claimed=$(undone_of) commits=$(metric netpold_table_commits_total)
+    sed 's/port: 80}/port: 81}/' "$WORK/policy.was" >"$WORK/policy.new" && mv "$WORK/policy.new" "$STATE/policy.yaml"
+    # The look that follows a write comes a second after it, so the copy has to be quick.
+    written() { (($(metric netpold_table_commits_total) > commits)); }
+    check "a change of policy" eventually 3 written
+    sleep 0.2
+    printf 'COMMIT\n' >&7
+    exec 7>&-
+    check "the older copy is taken by the kernel" wait "$restoring"
+    undone() { [[ $claimed != "$(undone_of)" ]]; }
+    check "that it has undone ours is seen" eventually 5 undone
+    check "and repaired" eventually 3 in_sync n1
+    cp "$WORK/policy.was" "$WORK/policy.new" && mv "$WORK/policy.new" "$STATE/policy.yaml"
+    check "and back" eventually 3 in_sync n1
+fi
 netpold_stop n1
 netpold_start n1 --sync-period 1s
 check "ready again" wait_ready n1
@@ -208,7 +262,7 @@ check "whole again" eventually 4 is_whole
 echo "-- another agent keeps its rule on top"
 rival() { # rule…: until $WORK/rival.stop is there
     while [[ ! -e $WORK/rival.stop ]]; do
-        if [[ $(iptables4 -S FORWARD | sed -n 2p) == *NETPOL-FORWARD ]]; then
+        if [[ $(iptables4 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]; then
             iptables4 -D FORWARD "$@" 2>/dev/null
             iptables4 -I FORWARD 1 "$@"
         fi
@@ -228,7 +282,7 @@ sleep 3
 check_equal "the table is not fought over any more" "$commits" "$(metric netpold_table_commits_total)"
 check_contains "the heartbeat goes on" " 200 " "$(http_get n1 /livez)"
 iptables6 -D FORWARD 1
-check "what else drifts is repaired all the same" eventually 4 eval '[[ $(iptables6 -S FORWARD | sed -n 2p) == *NETPOL-FORWARD ]]'
+check "what else drifts is repaired all the same" eventually 4 eval '[[ $(iptables6 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]'
 touch "$WORK/rival.stop"
 wait "$RIVAL"
 rm "$WORK/rival.stop"

@@ -253,6 +253,7 @@ done
 touch "$WORK/storm.stop"
 wait $storming
 check_equal "each change gets through" "" "$lost"
+[[ -z $lost ]] || tail -n 40 "$WORK/netpold.n1.log" | sed 's/^/     /'
 check_contains "and the rules of others are not lost" "--dport 5555" "$(iptables4 -S INPUT)"
 check "ready" eventually 5 settled
 

@@ -139,7 +139,16 @@ static int spy_purge(struct backend *backend, struct apply_report *ret, struct e
     return backend_memory.purge(backend, ret, err);
 }
 
-static const struct backend_ops spy_ops = {
+static int spy_stamp(struct backend *backend, uint64_t *ret, struct err *err)
+{
+    (void)backend;
+    (void)err;
+    spy.stamps++;
+    *ret = spy.stamp;
+    return 0;
+}
+
+static struct backend_ops spy_ops = {
     .name = "spy",
     .probe = spy_probe,
     .open = spy_open,
@@ -147,6 +156,7 @@ static const struct backend_ops spy_ops = {
     .apply = spy_apply,
     .change_members = spy_change_members,
     .purge = spy_purge,
+    .stamp = spy_stamp,
 };
 
 static int spy_ahead(struct findings *ret, struct err *err)
@@ -178,6 +188,7 @@ static int spy_fail(const char *what, void *arg)
 }
 
 uint64_t fixture_period_ms;
+bool fixture_overwritable;
 uint64_t fixture_interval_ms = 100;
 
 static struct fixture *current;
@@ -223,6 +234,7 @@ int sync_setup(void **state)
     health_init(&f->health, num_now_ms());
     (void)health_set(&f->health, HEALTH_HOST, true, "");
     (void)health_set(&f->health, HEALTH_BRIDGE, true, "");
+    (void)health_set(&f->health, HEALTH_CNI, true, "");
     if (loop_new(&f->loop, &f->err) < 0 || loop_add_timer(f->loop, on_timeout, f, &f->timeout, &f->err) < 0 ||
         state_new(&f->state, &f->err) < 0 || metrics_new(&f->metrics, &f->err) < 0 ||
         facts_new(&f->facts, &f->err) < 0) {
@@ -239,10 +251,12 @@ int sync_setup(void **state)
                                  .retry_max_ms = 1280,
                                  .settle_ms = 100,
                                  .look_ms = 20,
+                                 .stamp_ms = 10,
                                  .rules_ahead = spy_ahead,
                                  .applied = on_applied,
                                  .applied_arg = f};
     config.period_ms = fixture_period_ms;
+    spy_ops.overwritable = fixture_overwritable;
     // These facts know no place of any pod: the guard would need a set of all of them, which no real host needs.
     config.options.encap_allowed = true;
     config.backend_options = (struct backend_options){.step = spy_step, .fail = spy_fail};

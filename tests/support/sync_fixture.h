@@ -33,6 +33,8 @@ struct sync_spy {
     unsigned fail_count;
     unsigned failed_steps;
     unsigned steps;
+    uint64_t stamp;  // of the tables; another program counts it up
+    unsigned stamps;
 };
 extern struct sync_spy spy;
 
@@ -53,6 +55,8 @@ struct fixture {
 // sync_config.period_ms and .min_apply_interval_ms of the next sync_setup: 0 and 100.
 extern uint64_t fixture_period_ms;
 extern uint64_t fixture_interval_ms;
+// Whether others may put an older copy of the tables over ours, in the next sync_setup.
+extern bool fixture_overwritable;
 
 // For cmocka: *state is a struct fixture whose node is n1.
 int sync_setup(void **state);

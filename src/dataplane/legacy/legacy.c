@@ -62,6 +62,17 @@ static int legacy_purge(struct backend *backend, struct apply_report *ret, struc
     return legacy_apply(backend, NULL, &nothing, ret, err);
 }
 
+static int legacy_stamp(UNUSED struct backend *backend, uint64_t *ret, struct err *err)
+{
+    uint64_t v4;
+    uint64_t v6;
+    if (xtables_measure(XTABLES_V4, &v4, err) < 0 || xtables_measure(XTABLES_V6, &v6, err) < 0) {
+        return -1;
+    }
+    *ret = v4 * UINT64_C(1099511628211) + v6;
+    return 0;
+}
+
 const struct backend_ops backend_legacy = {
     .name = "legacy",
     .probe = legacy_probe,
@@ -69,6 +80,8 @@ const struct backend_ops backend_legacy = {
     .snapshot = legacy_snapshot,
     .apply = legacy_apply,
     .change_members = legacy_change_members,
+    .stamp = legacy_stamp,
+    .overwritable = true,
     .purge = legacy_purge,
     .close = legacy_close,
 };

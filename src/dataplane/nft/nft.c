@@ -112,6 +112,16 @@ static int nft_purge(struct backend *backend, struct apply_report *ret, struct e
     return nft_apply(backend, NULL, &nothing, ret, err);
 }
 
+static int nft_stamp(UNUSED struct backend *backend, uint64_t *ret, struct err *err)
+{
+    uint32_t generation = 0;
+    if (nft_kernel_generation(&generation, err) < 0) {
+        return -1;
+    }
+    *ret = generation;
+    return 0;
+}
+
 const struct backend_ops backend_nft = {
     .name = "nft",
     .probe = nft_probe,
@@ -119,6 +129,7 @@ const struct backend_ops backend_nft = {
     .snapshot = nft_snapshot,
     .apply = nft_apply,
     .change_members = nft_change_members,
+    .stamp = nft_stamp,
     .purge = nft_purge,
     .close = nft_close,
 };

@@ -91,7 +91,8 @@ purge() { # [node…]
 # All that a node's kernel holds in the filter tables and in sets, without counters; members of sets sorted, and without
 # what the ipset tool adds by itself. The rules that cut revoked connections are there while there are such: not shown.
 kernel_text() { # node
-    ip netns exec "$1" bash -c 'iptables-legacy-save -t filter; ip6tables-legacy-save -t filter; ipset -sorted save' |
+    local tool=${NETPOLD_BACKEND:-legacy}
+    ip netns exec "$1" bash -c "iptables-$tool-save -t filter; ip6tables-$tool-save -t filter; ipset -sorted save" |
         sed '/^#/d; /-m connmark .* -j NETPOL-DROP$/d; s/^\(:[^ ]* [^ ]*\) \[.*/\1/; s/ bucketsize [0-9]*//; s/ initval 0x[0-9a-f]*//'
 }
 # How many objects of netpold a node's kernel holds.

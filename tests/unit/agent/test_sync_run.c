@@ -162,6 +162,65 @@ static void test_verify_finds_nothing(void **state)
     assert_int_equal(count_log(f, "event=verified"), 1);
 }
 
+// Another program writes to the tables: they are read back long before the period is over (DESIGN 5.6).
+static void test_foreign_change_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    int snapshots = spy.snapshots;
+    unsigned stamps = spy.stamps;
+    run(f, 200);
+    assert_true(spy.stamps > stamps + 2);
+    assert_int_equal(spy.snapshots, snapshots);
+    spy.drift = true;
+    spy.stamp++;
+    run(f, 300);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-missing"), 1);
+    assert_true(metrics_get(f->metrics, METRIC_FOREIGN_CHANGES, NULL, NULL) == 1);
+    // To what is not ours: a look, and nothing is claimed.
+    run(f, 300);
+    snapshots = spy.snapshots;
+    spy.stamp++;
+    run(f, 300);
+    assert_int_equal(spy.snapshots, snapshots + 1);
+    assert_true(metrics_get(f->metrics, METRIC_FOREIGN_CHANGES, NULL, NULL) == 2);
+    assert_int_equal(count_log(f, "event=drift-repaired kind=chain-missing"), 1);
+}
+
+// What was written may be undone by a program that takes no lock, without a trace: one look behind each write.
+static void test_write_is_looked_at_again(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    run(f, 300);
+    int snapshots = spy.snapshots;
+    run(f, 200);
+    assert_int_equal(spy.snapshots, snapshots);
+    load(f, deny_all);
+    put_pod(f, "b", "n1", "10.0.0.9", "b");
+    sync_changed(f->sync);
+    run(f, 400);
+    assert_true(spy.last.commits > 0);
+    assert_int_equal(spy.snapshots, snapshots + 1);
+    assert_true(metrics_get(f->metrics, METRIC_FOREIGN_CHANGES, NULL, NULL) == 0);
+    snapshots = spy.snapshots;
+    run(f, 300);
+    assert_int_equal(spy.snapshots, snapshots);
+}
+
+// --sync-period 0: nothing is looked at unasked.
+static void test_no_period_no_look(void **state)
+{
+    struct fixture *f = *state;
+    sync_up(f);
+    int snapshots = spy.snapshots;
+    spy.drift = true;
+    spy.stamp++;
+    run(f, 200);
+    assert_int_equal(spy.snapshots, snapshots);
+    assert_true(spy.drift);
+}
+
 static void test_verify_repairs_and_counts_drift(void **state)
 {
     struct fixture *f = *state;
@@ -418,6 +477,22 @@ static void test_unenforceable_policies_are_said(void **state)
     assert_int_equal(count_log(f, "event=policies-unenforceable count=1 first=\"x/odd\""), 1);
 }
 
+static int hourly(void **state)
+{
+    fixture_period_ms = 3600000;
+    int rc = sync_setup(state);
+    fixture_period_ms = 0;
+    return rc;
+}
+
+static int hourly_overwritable(void **state)
+{
+    fixture_overwritable = true;
+    int rc = hourly(state);
+    fixture_overwritable = false;
+    return rc;
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, sync_setup, sync_teardown)
 
 int main(void)
@@ -431,6 +506,9 @@ int main(void)
         T(test_a_change_does_not_wait_for_the_back_off),
         T(test_backend_that_does_not_open_is_retried),
         T(test_verify_finds_nothing),
+        cmocka_unit_test_setup_teardown(test_foreign_change_is_noticed, hourly, sync_teardown),
+        cmocka_unit_test_setup_teardown(test_write_is_looked_at_again, hourly_overwritable, sync_teardown),
+        T(test_no_period_no_look),
         T(test_verify_repairs_and_counts_drift),
         T(test_drift_that_a_change_repairs),
         T(test_forget),
