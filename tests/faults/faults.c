@@ -73,19 +73,53 @@ bool faults_step(struct faults *f, uint64_t *step, uint64_t end_ms)
     return true;
 }
 
-bool faults_settled(struct faults *f, struct buf *out)
+static int world_kind_of(const char *label)
 {
-    unsigned kinds = f->kinds ? 0 : FAULTS_KINDS;
-    for (size_t i = 0; f->kinds && i < f->n_kinds; i++) {
-        for (int kind = 0; kind < WORLD_KINDS; kind++) {
-            kinds |= strcmp(f->kinds[i].label, world_plural(kind)) == 0 ? WORLD_BIT(kind) : 0;
+    int kind = 0;
+    while (kind < WORLD_KINDS && strcmp(label, world_plural(kind)) != 0) {
+        kind++;
+    }
+    return kind;
+}
+
+// The source holds the version of the last event that it was sent, of every kind: also of those that change nothing of
+// the state, and leave no other trace than where its next watch begins.
+static bool has_read_everything(const struct faults *f, const struct api_source *source)
+{
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        const char *version = source->kinds[i].version;
+        int kind = world_kind_of(source->kinds[i].label);
+        uint64_t shown = kind < WORLD_KINDS ? world_shown(f->world, kind) : 0;
+        uint64_t held = 0;
+        if (shown > 0 && (!version || !num_parse_u64(version, strlen(version), UINT64_MAX, &held) || held < shown)) {
+            return false;
         }
     }
+    return true;
+}
+
+bool faults_settled(struct faults *f, struct buf *out)
+{
+    const struct api_source *source = (const struct api_source *)f->source;
+    unsigned kinds = f->kinds ? 0 : FAULTS_KINDS;
+    for (size_t i = 0; f->kinds && i < f->n_kinds; i++) {
+        int kind = world_kind_of(f->kinds[i].label);
+        kinds |= kind < WORLD_KINDS ? WORLD_BIT(kind) : 0;
+    }
     bool current = world_current(f->world, kinds & f->world->served);
+    bool read = has_read_everything(f, source);
     if (!current && out) {
         buf_puts(out, "not every kind has an open watch that has seen everything\n");
     }
-    return (current || out) && world_difference(f->world, f->state, kinds, out) == 0 && current && f->synced;
+    if (!read && out) {
+        buf_puts(out, "the source has not read every event that it was sent\n");
+    }
+    // The owner is told behind the change, from a timer.
+    if (source->changed && out) {
+        buf_puts(out, "the owner was not told of the last change\n");
+    }
+    bool heard = current && read && !source->changed && f->synced;
+    return (heard || out) && world_difference(f->world, f->state, kinds, out) == 0 && heard;
 }
 
 void faults_settle(struct faults *f)

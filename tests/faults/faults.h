@@ -123,9 +123,11 @@ void faults_write(char path[64], const char *text);
 size_t faults_sync(struct faults *f);
 // Lets so much time pass.
 void faults_run(struct faults *f, uint64_t ms);
-// Until the state is the world's and every kind has an open watch that has seen everything; fails when it takes longer
-// than f->patience_ms.
+// Until the state is the world's, every kind has an open watch that has seen everything, the source holds the version
+// of the last event of each, and the owner was told: what is counted behind it counts nothing of before. Fails when it
+// takes longer than f->patience_ms.
 void faults_settle(struct faults *f);
+// Whether it is so now; what is missing goes to out, one line each (NULL: nobody asks).
 bool faults_settled(struct faults *f, struct buf *out);
 // The file that the source takes its token from; from before faults_start on.
 void faults_write_token(struct faults *f, const char *token);

@@ -114,14 +114,25 @@ static void row_selector_entered(struct faults *f)
     FAULTS_COUNT(f, 0, 0, mark, 0);
 }
 
+// How many events of pods of that type the source has read.
+static unsigned events(const struct faults *f, const char *type)
+{
+    char part[64];
+    (void)snprintf(part, sizeof(part), "watch_events pods/%s\n", type);
+    return faults_times(&f->counts, part);
+}
+
 static void row_repeated_added(struct faults *f)
 {
     size_t mark = faults_sync(f);
     CLEANUP(free) char *pod = world_json(f->world, WORLD_PODS, "x/a");
     unsigned changed = f->changed;
+    unsigned added = events(f, "ADDED");
+    unsigned modified = events(f, "MODIFIED");
     world_event(f->world, PODS, "ADDED", pod);
     world_event(f->world, PODS, "ADDED", pod);
     world_event(f->world, PODS, "MODIFIED", pod);
+    UNTIL(f, events(f, "ADDED") == added + 2 && events(f, "MODIFIED") == modified + 1);
     faults_run(f, 5000);
     assert_int_equal(f->changed, changed);
     FAULTS_COUNT(f, 0, 0, mark, 0);
@@ -161,7 +172,9 @@ static void row_deleted_predecessor(struct faults *f)
     (void)world_delete(f->world, WORLD_PODS, "x/a");
     (void)world_put(f->world, WORLD_PODS, "x/a app=a ip:10.0.0.1");
     faults_settle(f);
+    unsigned deleted = events(f, "DELETED");
     world_event(f->world, PODS, "DELETED", old);
+    UNTIL(f, events(f, "DELETED") == deleted + 1);
     faults_run(f, 5000);
     assert_non_null(state_pod(f->state, "x", "a"));
     faults_settle(f);

@@ -240,6 +240,8 @@ void world_write(struct world *world, unsigned kinds, const char *text, size_t l
 void world_event(struct world *world, unsigned kinds, const char *type, const char *object);
 // Whether each of these kinds has an open watch that has seen everything.
 bool world_current(const struct world *world, unsigned kinds);
+// The version of the last event that an open watch of the kind was sent, 0 when none was: it may be on its way still.
+uint64_t world_shown(const struct world *world, int kind);
 
 // ---- faults (api_world_fault.c). The fault is copied; the copy is returned and lives as long as the world.
 struct world_fault *world_fault(struct world *world, struct world_fault fault);

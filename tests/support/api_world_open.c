@@ -118,3 +118,14 @@ bool world_current(const struct world *world, unsigned kinds)
     }
     return (current & kinds) == kinds;
 }
+
+uint64_t world_shown(const struct world *world, int kind)
+{
+    uint64_t version = 0;
+    for (const struct world_call *call = world->calls; call; call = call->next) {
+        if (call->watching && !call->dead && !call->cut && call->kind == kind && call->shown > version) {
+            version = call->shown;
+        }
+    }
+    return version;
+}

@@ -58,6 +58,7 @@ struct world_call {
     const char *api_version;  // of its group
     uint64_t start;           // resource version that it was asked from
     uint64_t sent;            // up to here
+    uint64_t shown;           // the last event that was written, which was of this kind and within the selector
     uint64_t end_ms;
     uint64_t bookmark_ms;
     bool bookmarks;

@@ -65,6 +65,9 @@ static bool write_event(struct world_call *call, const struct world_event *event
 {
     bool before = event->old && world_selector_matches(call->kind, call->selector, event->old);
     bool after = event->new &&world_selector_matches(call->kind, call->selector, event->new);
+    if (before || after) {
+        call->shown = event->version;
+    }
     if (after) {
         return write_object(call, before ? "MODIFIED" : "ADDED", event->new, event->version);
     }
