@@ -113,9 +113,8 @@ void sync_claim_surprises(struct sync *sync, const struct ruleset *have, const s
                           const struct apply_report *report);
 // The tables as they are now are those that we wrote.
 void sync_note_stamp(struct sync *sync);
-// Reads the kernel back when another program has written to the tables since (DESIGN 5.6), and once behind a write that
-// it may have undone, which costs a hundredth of
-// a core at most: some write all the time, to what is not ours.
+// Reads the kernel back when another program has written to the tables since (DESIGN 5.6), and once behind a write of
+// ours that it may have undone. A hundredth of a core at most: some write all the time, to what is not ours.
 void sync_look_if_changed(struct sync *sync);
 // Reads the kernel back before the period is over, with longer and longer pauses while there is something to find.
 void sync_look_soon(struct sync *sync);

@@ -58,7 +58,7 @@ nat() { # node family arguments…
 flush_nat() { # node
     on_node "$1" "iptables-$HOST" -w -t nat -F && on_node "$1" "iptables-$HOST" -w -t nat -X
     on_node "$1" "ip6tables-$HOST" -w -t nat -F && on_node "$1" "ip6tables-$HOST" -w -t nat -X
-    on_node "$1" conntrack -F >/dev/null 2>&1
+    forget_flows "$1"
 }
 ip_of() { # pod family
     [[ $2 == 4 ]] && echo "${POD_IP4[$1]}" || echo "${POD_IP6[$1]}"

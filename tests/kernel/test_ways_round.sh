@@ -53,10 +53,6 @@ spec:
   ingress: [{ports: [{protocol: UDP, port: 80}]}]
 E2
 }
-forget_flows() {
-    ip netns exec n1 conntrack -F >/dev/null 2>&1
-    return 0
-}
 # Whether what a command sends arrives at a machine: yes or no.
 arrives() { # netns tag command…
     sniff_start "$1" "$2"
@@ -148,13 +144,13 @@ invalid() { # yes|no pod what: flags that no segment has, and one of a flow that
     local flags
     # Each in a flow of its own: nothing before it is known.
     for flags in 0x00 0x03 0x29 0x18; do
-        forget_flows
+        forget_flows n1
         {
             echo "IPv4: tcp ${POD_IP4[$2]} ${POD_IP4[x/vault]} 80 $flags"
             echo "IPv6: tcp ${POD_IP6[$2]} ${POD_IP6[x/vault]} 80 $flags"
         } | each_arrives "$1" "$2" x-vault "$3: TCP flags $flags"
     done
-    forget_flows
+    forget_flows n1
 }
 notrack() { # 1|0
     local tool
@@ -236,7 +232,7 @@ if helper -A 2>"$WORK/helper"; then
     check_equal "no rules: the data connections open" $'x/client open\nx/ok open' "$(data_connection x/client x/ok)"
     check_equal "and are RELATED" yes "$(related_seen)"
     check_equal "nothing since" no "$(related_seen)"
-    forget_flows
+    forget_flows n1
 else
     HELPER=
     skip "RELATED data connections: no helper for FTP in this kernel ($(head -1 "$WORK/helper"))"
@@ -245,7 +241,7 @@ fi
 echo "-- policies"
 give_policies
 check "netpold --once" netpold_once
-forget_flows
+forget_flows n1
 many no "isolated"
 check "rules that know the ports" program n1
 many no "isolated, port known"
@@ -275,14 +271,14 @@ echo "-- a VLAN 0 tag goes round bridge netfilter unless it is told to look"
 tagged yes "filter-vlan-tagged off"
 vlan_filter 1
 # Or the answer, which no rule denies, would have opened the flow from its other end.
-forget_flows
+forget_flows n1
 tagged no "filter-vlan-tagged on"
-forget_flows
+forget_flows n1
 tagged no "filter-vlan-tagged on, of the other kind" 88a8
 if on_node n1 ebtables -A FORWARD -p 802_1Q -j DROP 2>/dev/null && on_node n1 ebtables -A FORWARD -p 0x88a8 -j DROP; then
     # Two tags are no IP to bridge netfilter, whatever the switch: docs/HOSTS.md says what to do.
     for types in 8100,8100 88a8,8100 8100,8100,8100; do
-        forget_flows
+        forget_flows n1
         tagged no "rules of the bridge drop what has tags: $types" $types
     done
 else

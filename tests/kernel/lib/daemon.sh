@@ -95,6 +95,10 @@ kernel_text() { # node
     ip netns exec "$1" bash -c "iptables-$tool-save -t filter; ip6tables-$tool-save -t filter; ipset -sorted save" |
         sed '/^#/d; /-m connmark .* -j NETPOL-DROP$/d; s/^\(:[^ ]* [^ ]*\) \[.*/\1/; s/ bucketsize [0-9]*//; s/ initval 0x[0-9a-f]*//'
 }
+# The node's connection table is emptied: what was established by an earlier state opens nothing in the next one.
+forget_flows() { # node
+    on_node "$1" conntrack -F >/dev/null 2>&1 || die "conntrack -F on $1"
+}
 # How many objects of netpold a node's kernel holds.
 own_objects() { # node
     kernel_text "$1" | grep -cE 'NETPOL-|NP[46]-'

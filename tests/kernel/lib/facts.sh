@@ -38,6 +38,5 @@ unload() { # node: nothing else is in its filter tables
         on_node "$1" "$tool" -w -F && on_node "$1" "$tool" -w -X || return 1
     done
     on_node "$1" ipset destroy
-    on_node "$1" conntrack -F >/dev/null 2>&1
-    return 0
+    forget_flows "$1"
 }
