@@ -103,8 +103,11 @@ for row in "hang|in time|no answer in time" "deaf|in time|too many others wait t
     "no-code|not one of netpold|answer" "empty|not one of netpold|answer" "big|not one of netpold|the answer is too long"; do
     IFS='|' read -r mode why details <<<"$row"
     fake "$mode"
+    # Who says something at once is heard, on a busy machine too.
+    [[ $why == "in time" ]] || TIMEOUT=3s
     all_commands "$mode" 11 "$why" "$details"
     del_removes "$mode" "a@eth0.json is removed in its place"
+    TIMEOUT=300ms
 done
 
 fake hang
@@ -153,7 +156,7 @@ check "the file is the daemon's" test -e "$BOOK/a@eth0.json"
 fake busy-twice
 timed ADD a x/new u1 < <(cni_config 1.0.0 "$RESULT")
 check_equal "busy, busy, done: ADD" "0 $RESULT" "$CNI_RC $CNI_OUT"
-TIMEOUT=700ms
+TIMEOUT=2s
 fake busy
 timed DEL a x/new u1 < <(cni_config 1.0.0)
 ended "busy for ever: DEL" 11 "too many connections are open"

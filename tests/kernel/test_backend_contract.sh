@@ -195,7 +195,7 @@ check_equal "foreign rules, counters and sets after purge" "$before" "$(foreign)
 check_equal "nothing of ours is left" "" "$(iptables-legacy-save | grep NETPOL-; ip6tables-legacy-save | grep NETPOL-; ipset save | grep -E ' NP[46]-')"
 
 # ---- the lock ------------------------------------------------------------------------------------------------------
-flock "$WORK/lock" sleep 2 &
+flock "$WORK/lock" sleep 5 &
 holder=$!
 sleep 0.2
 started=$SECONDS

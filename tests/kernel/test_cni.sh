@@ -130,7 +130,9 @@ refused "another pod of that name" 11 "with uid uid-2 has not been seen, that of
 judged "a refused ADD changes nothing" x/new
 { object new uid-1; object host uid-h "" ", hostNetwork: true"; object newr uid-r; object away uid-a "" | sed 's/n1/n2/'; } | state_put new.yaml
 eventually 5 in_sync n1
+TIMEOUT=20s
 check "a pod on the host's network needs nothing" cni ADD sandbox-h x/host uid-h < <(cni_config 1.0.0 "$(cni_result 1.0.0 lo 192.168.50.1/24)")
+TIMEOUT=1s
 cni ADD sandbox-a x/away uid-a < <(cni_config 1.0.0 "$(result_newr 1.0.0)")
 refused "a pod of another node" 11 'is of node \"n2\", not of n1'
 

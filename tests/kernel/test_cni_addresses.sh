@@ -8,7 +8,7 @@ source "$KERNEL_DIR/lib/cni.sh"
 sandbox "$@"
 
 PYTHON=$(command -v python3) || skip_all "python3 is not installed"
-TIMEOUT=2s
+TIMEOUT=20s
 fabric
 node n1
 namespace x team=x
@@ -172,7 +172,7 @@ check_equal "nothing failed" "" "$(grep -E 'level=error|connections-kept|Sanitiz
 # An ADD that waits for its object, and its DEL.
 rm -f "$STATE/new.yaml"
 wait_in_sync n1
-TIMEOUT=8s cni_config 1.0.0 "$(new_4)" >"$WORK/late"
+TIMEOUT=60s cni_config 1.0.0 "$(new_4)" >"$WORK/late"
 (cni ADD late x/new u1 <"$WORK/late"; echo "$CNI_RC $CNI_OUT" >"$WORK/late.out") &
 late=$!
 waiting() { # how many: ADDs that wait, as the daemon says

@@ -64,7 +64,7 @@ daemon_steps() { # from to: how many steps
 }
 dies() { # node: within some seconds
     local pid=${DAEMON_PID[$1]}
-    eventually 5 eval "! kill -0 $pid 2>/dev/null"
+    within 5 eval "! kill -0 $pid 2>/dev/null"
 }
 [[ -n ${PAIRS:-} ]] || PAIRS='a-c c-a a-b b-a'
 for change in $PAIRS; do

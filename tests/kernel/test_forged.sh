@@ -90,13 +90,12 @@ forgeries() { # yes|no what
             check "$2: $from sends as a friend, IPv$family" forge "x/$from" $family x/friend x/vault "$from-as-friend-$family"
         done
     done
-    sleep 0.4
+    sniff_end x-vault
     local want=3
     [[ $1 == yes ]] || want=0
     # Answers to what arrives carry the tag as well, so only whether there is any counts.
     check_equal "$2: does it arrive" "$(printf "%s $1\n" "${tags[@]}")" \
         "$(awk '{ print $1, $2 ? "yes" : "no" }' "$WORK/sniff.x-vault")"
-    sniff_stop x-vault
     check_equal "$2: to the node from nobody's address, bridged" $want "$(reach_node x/jail 10.244.1.99 nobody-bridged)"
     check_equal "$2: to the node from nobody's address, routed" $want "$(reach_node x/jailr 10.245.1.99 nobody-routed)"
 }
@@ -119,9 +118,8 @@ answers() { # yes|no what
             netns=x-${pair#*:}
             sniff_start "$netns" $tag
             check "$2: ${pair%:*} answers what ${pair#*:} never said, IPv$family" answer "x/${pair%:*}" "x/${pair#*:}" $family $tag
-            sleep 0.3
+            sniff_end "$netns"
             check_equal "$2: does it arrive" "$1" "$(if arrived "$netns" $tag; then echo yes; else echo no; fi)"
-            sniff_stop "$netns"
         done
     done
 }
@@ -155,7 +153,7 @@ check "and passes for it, as long as not all are guarded" eventually 2 arrived x
 check "rules that guard all" program n1 --source-guard=all
 sniff_start x-vault free-as-friend
 check "a pod that is not isolated sends as a friend" forge x/free 4 x/friend x/vault free-as-friend
-sleep 0.4
+sniff_end x-vault
 check_equal "it does not arrive" 0 "$(sniffed x-vault free-as-friend)"
 honest "all guarded"
 
@@ -169,18 +167,16 @@ more_tunnels() { # yes|no what
     local to tag=g$RANDOM
     sniff_start x-far $tag
     check "$2: a tunnel packet to the gateway of the other node's pods is sent" tunnel x/free $tag 10.244.2.1
-    sleep 0.4
+    sniff_end x-far
     check_equal "$2: does it arrive" "$1" "$(if arrived x-far $tag; then echo yes; else echo no; fi)"
-    sniff_stop x-far
     # The last two: everybody where the node's uplink is, and a virtual address of IPVS that no service takes it from.
     for to in 255.255.255.255 10.244.1.255 224.0.0.1 192.168.50.255 ${VIP:-}; do
         tag=g$RANDOM
         sniff_start x-vault $tag
         check "$2: one to all of $to is sent" in_pod x/free python3 "$FORGE" vxlan $to 8472 1 02:00:00:00:01:01 \
             "${POD_IP4[x/friend]}" "${POD_IP4[x/vault]}" 80 $tag
-        sleep 0.4
+        sniff_end x-vault
         check_equal "$2: does it arrive" "$1" "$(if arrived x-vault $tag; then echo yes; else echo no; fi)"
-        sniff_stop x-vault
     done
 }
 # IPv6: a router answers to the first address of each of its networks.
@@ -188,16 +184,16 @@ anycast() { # yes|no what
     local to got
     for to in "${NODE_IP6[n1]}" fd00:50:: fd00:10:244:1::; do
         ip netns exec n1 python3 -c '
-import socket
+import socket, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 s.bind(("::", 4789))
-s.settimeout(1.5)
+s.settimeout(20 if sys.argv[1] == "yes" else 2)
 print("ready", flush=True)
 try:
     print("yes" if s.recv(99) else "no")
 except TimeoutError:
-    print("no")' >"$WORK/anycast" &
+    print("no")' "$1" >"$WORK/anycast" &
         got=$!
         eventually 5 grep -qs ready "$WORK/anycast"
         check "$2: a tunnel packet to $to is sent" in_pod x/free python3 -c '
@@ -213,16 +209,15 @@ protocols() { # yes|no what
     for number in 4 41 47; do
         check "$2: protocol $number is sent to the other node" in_pod x/free python3 "$FORGE" proto $number "${NODE_IP4[n2]}" raw-$number
     done
-    sleep 0.4
+    sniff_end n2
     for number in 4 41 47; do
         check_equal "$2: protocol $number: does it leave" "$1" "$(if arrived n2 raw-$number; then echo yes; else echo no; fi)"
     done
-    sniff_stop n2
 }
 arrives_by_tunnel() { # pod tag: yes or no
     sniff_start x-far "$2"
     tunnel "$1" "$2" || return 1
-    sleep 0.4
+    sniff_end x-far
     if arrived x-far "$2"; then echo yes; else echo no; fi
 }
 unload n1

@@ -97,7 +97,7 @@ check "the node believes it, IPv6" node_thinks "${POD_IP6[x/b]}" "$(mac_of x/a)"
 sleep 1.5
 check "the port of x/b stays" ports_of_pod x/b
 check "the port of x/a stays" ports_of_pod x/a
-check "it is counted" eventually 3 test "$(metric netpold_bridge_ports_refused_total)" -gt 0
+check "it is counted" eventually 3 eval '[[ $(metric netpold_bridge_ports_refused_total) -gt 0 ]]'
 check "and said" grep -q "bridge-port-refused.*port=${POD_VETH[x/a]}" "$WORK/netpold.n1.log"
 
 echo "-- of one that has been silent"

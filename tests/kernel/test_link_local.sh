@@ -78,7 +78,7 @@ each_protocol dropped x/jail "$BRIDGE_LL%eth0" "node by fe80:: of the bridge"
 each_protocol dropped x/jailr "$VETH_LL%eth0" "node by fe80:: of the veth"
 sniff_start x-vault to-group
 check "a datagram to all nodes of the link is sent" to_group to-group
-sleep 0.2
+sniff_end x-vault
 check_equal "a datagram to all nodes of the link does not arrive" 0 "$(sniffed x-vault to-group)"
 if [[ $DUAL ]]; then
     each_protocol dropped x/jail "${POD_IP6[x/vault]}" "neighbour's global address from fe80::" "$JAIL_LL%eth0"
@@ -176,7 +176,7 @@ for family in 4 6; do
     done
     check "IPv$family packets of the node to the victim are sent" heard n1 "$node" "$victim" heard$family
     check "IPv$family packets of the node to the victim arrive" eventually 2 arrived x-vault heard$family
-    sleep 0.3
+    sniff_end x-vault
     check_equal "IPv$family packets from the victim to itself do not arrive" "$(printf '%s 0\n' "${tags[@]}")" \
         "$(grep '^self' "$WORK/sniff.x-vault")"
     check "IPv$family: the victim reaches itself by its service" reaches x/vault $vip tcp/80 $family

@@ -87,7 +87,7 @@ keep_start
 
 begin added x
 cut_by "policy added" policies - <<<"$ONLY_KEEP"
-check "the rule that cuts is there" eventually 1 test "$(revoke_rules)" -gt 0
+check "the rule that cuts is there" eventually 1 eval '[[ $(revoke_rules) -gt 0 ]]'
 check "entries are marked, not deleted" test "$(marked)" -ge ${#KINDS[@]}
 goes_on "policy added" policies - <<<""
 check "no entry is marked any more" eventually 8 eval '[[ $(marked) -eq 0 ]]'

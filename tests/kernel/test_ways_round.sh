@@ -60,9 +60,8 @@ arrives() { # netns tag command…
         cat "$WORK/sent"
         return 1
     }
-    sleep 0.4
+    sniff_end "$1"
     if arrived "$1" "$2"; then echo yes; else echo no; fi
-    sniff_stop "$1"
 }
 to_many() { # pod destination tag
     local from=${POD_IP4[$1]}
@@ -185,7 +184,7 @@ plant() { # yes|no what
     prefix=2001:db8:bad:$PLANTED::
     on_pod_setting x/vault accept_ra 1
     craft x/bad router eth0 "$(link_local x-bad eth0)" "$prefix/64"
-    check_equal "$2" "$1" "$(if eventually 2 has_address x/vault "$prefix"; then echo yes; else echo no; fi)"
+    check_equal "$2" "$1" "$(if within 3 has_address x/vault "$prefix"; then echo yes; else echo no; fi)"
     on_pod_setting x/vault accept_ra 0
 }
 on_pod_setting() { # pod name value

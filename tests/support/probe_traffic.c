@@ -248,44 +248,48 @@ static uint64_t count_unread(int fd)
     return getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0 ? stats.tp_drops : 0;
 }
 
+// Reads one frame and counts it for the tags that it has. Returns 1; 0 when none came in time; or -1.
+static int count_frame(const struct probe_sniffer *sniffer, int fd, int flags, uint64_t *counts)
+{
+    uint8_t bytes[2048];
+    struct sockaddr_ll from = {0};
+    socklen_t len = sizeof(from);
+    ssize_t got = recvfrom(fd, bytes, sizeof(bytes), flags, (struct sockaddr *)&from, &len);
+    if (got < 0) {
+        return errno == EINTR || errno == EAGAIN || errno == ENETDOWN ? 0 : -1;
+    }
+    for (unsigned i = 0; from.sll_pkttype != PACKET_OUTGOING && i < sniffer->n_tags; i++) {
+        counts[i] += memmem(bytes, (size_t)got, sniffer->tags[i], strlen(sniffer->tags[i])) != NULL;
+    }
+    return 1;
+}
+
 int probe_sniffer_run(const struct probe_sniffer *sniffer, int fd)
 {
+    enum { QUEUED = 1 << 20 };
     uint64_t counts[SNIFFER_TAGS] = {0};
     uint64_t unread = 0;
     // The file follows within WRITE_EVERY_US: a rename a packet would slow down what is measured.
     const struct timeval wait = {.tv_usec = WRITE_EVERY_US};
-    bool dirty = false;
+    uint64_t written[SNIFFER_TAGS] = {0};
     uint64_t written_us = now_us();
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
     stop_on_term();
     while (!stopped) {
-        if (dirty && now_us() - written_us >= WRITE_EVERY_US) {
+        if (memcmp(counts, written, sizeof(counts)) != 0 && now_us() - written_us >= WRITE_EVERY_US) {
             unread += count_unread(fd);
             if (sniffer_write(sniffer, counts, unread) < 0) {
                 return -1;
             }
-            dirty = false;
+            memcpy(written, counts, sizeof(counts));
             written_us = now_us();
         }
-        uint8_t bytes[2048];
-        struct sockaddr_ll from = {0};
-        socklen_t len = sizeof(from);
-        ssize_t got = recvfrom(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (got < 0) {
-            if (errno == EINTR || errno == EAGAIN || errno == ENETDOWN) {
-                continue;
-            }
+        if (count_frame(sniffer, fd, 0, counts) < 0) {
             return -1;
         }
-        if (from.sll_pkttype == PACKET_OUTGOING) {
-            continue;
-        }
-        for (unsigned i = 0; i < sniffer->n_tags; i++) {
-            if (memmem(bytes, (size_t)got, sniffer->tags[i], strlen(sniffer->tags[i]))) {
-                counts[i]++;
-                dirty = true;
-            }
-        }
+    }
+    // What has come by now counts, however late this process had its turn.
+    for (unsigned i = 0; i < QUEUED && count_frame(sniffer, fd, MSG_DONTWAIT, counts) > 0; i++) {
     }
     return sniffer_write(sniffer, counts, unread + count_unread(fd));
 }

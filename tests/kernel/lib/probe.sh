@@ -202,9 +202,19 @@ sniff_start() { # netns tag…
     ip netns exec "$netns" "$NETPROBE" sniff "${tags[@]}" --iface eth0 --file "$WORK/sniff.$netns" \
         --background "$WORK/sniff.$netns.pid" || die "cannot sniff in $netns"
 }
+# Behind it all is counted that had come, however late the sniffer had its turn: it reads what is queued before it ends.
 sniff_stop() { # netns
-    [[ ! -e $WORK/sniff.$1.pid ]] || kill "$(cat "$WORK/sniff.$1.pid")" 2>/dev/null
+    local pid
+    [[ -e $WORK/sniff.$1.pid ]] || return 0
+    pid=$(cat "$WORK/sniff.$1.pid")
     rm -f "$WORK/sniff.$1.pid"
+    kill "$pid" 2>/dev/null || return 0
+    eventually 10 eval "! kill -0 $pid 2>/dev/null" || die "the sniffer in $1 does not end"
+}
+# What is on its way comes, and is counted.
+sniff_end() { # netns
+    sleep 0.2
+    sniff_stop "$1"
 }
 sniffed() { # netns tag: how many so far
     awk -v tag="$2" '$1 == tag { print $2 }' "$WORK/sniff.$1"

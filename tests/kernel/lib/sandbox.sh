@@ -117,8 +117,14 @@ check_contains() { # what needle haystack
         sed 's/^/     /' <<<"$3" | head -20
     fi
 }
-# Repeat a command until it succeeds.
+# Repeat a command until it succeeds: what must come. The seconds are of a machine at rest; one that is slow or busy has
+# several times as many, since a limit only keeps a test from waiting for ever.
+PATIENCE=4
 eventually() { # seconds command…
+    within $(($1 * PATIENCE)) "${@:2}"
+}
+# … what may come, or must not: as long as it says.
+within() { # seconds command…
     local until=$((SECONDS + $1))
     shift
     until "$@"; do
