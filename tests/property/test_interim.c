@@ -336,7 +336,8 @@ static void no_packet_meets_a_mixture(void **unused)
     print_message("%zu changes, %zu of rules and members, for %zu of which an order suffices, %zu packets judged\n", n,
                   mixed, in_order, judged_packets);
     // A generator that never rewrites rules and members at once would prove nothing.
-    // Bounds that chance alone does not reach: on average every seventh change is of both, and every thirtieth in order.
+    // Bounds that chance alone does not reach: on average every seventh change is of both, and every thirtieth in
+    // order.
     assert_true(n < 100 || mixed * 20 > n);
     assert_true(n < 300 || in_order * 300 >= n);
 }
