@@ -53,16 +53,38 @@ fi
 # The loop of the DaemonSet, with a netpold that fails every other time.
 loop=$(awk '/^        - \|/ { on = 1; next } on && /^        [^ ]/ { exit } on { sub(/^          /, ""); print }' manifests/overlays/once/daemonset.yaml)
 work2=$(mktemp -d)
-printf '#!/bin/sh\necho pass >>%s/passes\n[ $(($(wc -l <%s/passes) %% 2)) = 1 ]\n' "$work2" "$work2" >"$work2/netpold"
+cat >"$work2/netpold" <<E2
+#!/bin/sh
+echo pass >>$work2/passes
+pass=\$(wc -l <$work2/passes)
+# Each pass ends when it is let.
+until [ -e $work2/go.\$pass ]; do sleep 0.02; done
+[ \$pass = 1 ]
+E2
+soon() { # command…: within 30 s
+    for _ in {1..600}; do
+        "$@" && return
+        sleep 0.05
+    done
+    return 1
+}
+passes() { # how many have begun
+    [[ -e $work2/passes && $(wc -l <"$work2/passes") -ge $1 ]]
+}
 chmod +x "$work2/netpold"
 loop=${loop//\/tmp\//$work2/}
-PERIOD=0.4 sh -c "${loop//\/usr\/sbin\/netpold/$work2/netpold}" &
+PERIOD=0.05 sh -c "${loop//\/usr\/sbin\/netpold/$work2/netpold}" &
 pid=$!
-sleep 0.2
+soon passes 1 || bad "no first pass"
+[[ ! -e $work2/in-step ]] && ok "not ready before the first pass has ended" || bad "ready before the first pass has ended"
+touch "$work2/go.1"
+soon passes 2 || bad "no second pass"
 [[ -e $work2/in-step ]] && ok "ready after a pass that went well" || bad "not ready after a pass that went well"
-sleep 0.4
+touch "$work2/go.2"
+soon passes 3 || bad "no third pass"
 [[ ! -e $work2/in-step ]] && ok "not ready after one that failed" || bad "ready after a pass that failed"
 kill -TERM $pid
+touch "$work2/go.3"
 if wait $pid; then ok "ends when it is told"; else bad "the loop's end: exit $?"; fi
 rm -rf "$work2"
 echo "$passed passed, $failed failed, $skipped skipped"

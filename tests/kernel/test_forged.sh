@@ -67,14 +67,16 @@ forge() { # pod family source-pod target-pod tag
         --sport-step 1 --count 3 --tag "$5" --iface eth0 >/dev/null
 }
 # Datagrams from the pod with a source that nobody has, at a socket of its node.
-reach_node() { # pod source tag
+reach_node() { # pod source tag wanted
     local to=${NODE_IP4[n1]}
-    ip netns exec n1 python3 "$FORGE" count 7777 1.5 "$3" >"$WORK/count" &
+    ip netns exec n1 python3 "$FORGE" count 7777 "$4" "$3" >"$WORK/count" &
     local counter=$!
     # 1E61: port 7777.
     eventually 10 ip netns exec n1 grep -q ':1E61 ' /proc/net/udp
     in_pod "$1" "$NETPROBE" send --proto udp --from "$2" --to "$to" --port 7777 --sport-step 1 --count 3 --tag "$3" \
         --iface eth0 >/dev/null
+    # What must come is waited for.
+    (($4)) || kill "$counter"
     wait "$counter"
     cat "$WORK/count"
 }
@@ -96,8 +98,8 @@ forgeries() { # yes|no what
     # Answers to what arrives carry the tag as well, so only whether there is any counts.
     check_equal "$2: does it arrive" "$(printf "%s $1\n" "${tags[@]}")" \
         "$(awk '{ print $1, $2 ? "yes" : "no" }' "$WORK/sniff.x-vault")"
-    check_equal "$2: to the node from nobody's address, bridged" $want "$(reach_node x/jail 10.244.1.99 nobody-bridged)"
-    check_equal "$2: to the node from nobody's address, routed" $want "$(reach_node x/jailr 10.245.1.99 nobody-routed)"
+    check_equal "$2: to the node from nobody's address, bridged" $want "$(reach_node x/jail 10.244.1.99 nobody-bridged "$want")"
+    check_equal "$2: to the node from nobody's address, routed" $want "$(reach_node x/jailr 10.245.1.99 nobody-routed "$want")"
 }
 # A datagram that pretends to come from the victim and goes to its forger makes a flow; the forger "answers" in it.
 FLOW_PORT=4100

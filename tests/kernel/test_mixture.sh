@@ -63,11 +63,10 @@ for ((i = 1; i <= 60; i++)); do
     sleep 0.03
 done
 sleep 0.3
-kill "$(cat "$WORK/sender")"
-sleep 0.3
+end_senders "$(cat "$WORK/sender")"
+sniff_end x-web
 sent=$(sed -n 's/.*sent=\([0-9]*\).*/\1/p' "$WORK/report")
 check "packets were sent all the while: ${sent:-none}" test "${sent:-0}" -gt 5000
 check_equal "none arrived over 60 relabels" 0 "$(sniffed x-web MIX4)"
-sniff_stop x-web
 
 finish

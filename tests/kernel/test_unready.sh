@@ -29,14 +29,18 @@ refuses() { # what node text… : --once fails, says each text, writes nothing
     check_equal "$what: the kernel is as it was" "$before" "$(kernel_text "$node")"
 }
 EXTRA=()
+unready_because() { # node text
+    local answer
+    answer=$(http_get "$1" /readyz)
+    [[ ${answer%%$'\r'*} == *" 503 "* && $answer == *"$2"* ]]
+}
 not_ready() { # what node text…: the daemon runs, is not ready, says each text
     local what=$1 node=$2 text answer
-    shift 2
     eventually 5 http_get "$node" /livez >/dev/null || fail "$what: the daemon does not answer"
-    sleep 0.3
+    eventually 5 unready_because "$node" "$3"
     answer=$(http_get "$node" /readyz)
     check_contains "$what: not ready" " 503 " "${answer%%$'\r'*}"
-    for text in "$@"; do check_contains "$what: /readyz says '$text'" "$text" "$answer"; done
+    for text in "${@:3}"; do check_contains "$what: /readyz says '$text'" "$text" "$answer"; done
 }
 denies() {
     blocked x/api x/web tcp/80 4 && blocked x/api x/webr tcp/80 6

@@ -23,7 +23,7 @@ static void stop(int signal)
     stopped = 1;
 }
 
-static void stop_on_term(void)
+void probe_traffic_stop_on_term(void)
 {
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
@@ -109,12 +109,13 @@ static void flow_receive(int fd, bool tcp, struct flow_state *state)
 
 int probe_flow_run(const struct probe_flow *flow)
 {
+    enum { LAST_ANSWER_MS = 2000 };
     bool tcp = flow->kind == PROBE_TCP;
     int fd = flow_connect(flow);
     if (fd < 0) {
         return -1;
     }
-    stop_on_term();
+    probe_traffic_stop_on_term();
     struct flow_state state = {.last_answer_us = now_us()};
     uint64_t next_report = state.last_answer_us;
     while (!stopped && !state.broken) {
@@ -139,6 +140,11 @@ int probe_flow_run(const struct probe_flow *flow)
             next_report = now_us() + 1000000;
         }
     }
+    // An answer on its way is no lost one.
+    struct pollfd rest = {.fd = fd, .events = POLLIN};
+    while (!state.broken && state.answered < state.sent && poll(&rest, 1, LAST_ANSWER_MS) > 0) {
+        flow_receive(fd, tcp, &state);
+    }
     flow_report(flow, &state);
     close(fd);
     return state.broken ? 1 : 0;
@@ -162,7 +168,7 @@ int probe_burst_run(const struct probe_burst *burst, uint64_t *ret_sent, uint64_
     }
     const int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &one, sizeof(one));
-    stop_on_term();
+    probe_traffic_stop_on_term();
     for (uint64_t i = 0; !stopped && (burst->count == 0 || i < burst->count); i++) {
         uint8_t bytes[PROBE_PACKET_MAX];
         size_t len = probe_packet_build(&packet, bytes);
@@ -274,7 +280,7 @@ int probe_sniffer_run(const struct probe_sniffer *sniffer, int fd)
     uint64_t written[SNIFFER_TAGS] = {0};
     uint64_t written_us = now_us();
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    stop_on_term();
+    probe_traffic_stop_on_term();
     while (!stopped) {
         if (memcmp(counts, written, sizeof(counts)) != 0 && now_us() - written_us >= WRITE_EVERY_US) {
             unread += count_unread(fd);

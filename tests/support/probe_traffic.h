@@ -9,6 +9,10 @@
 
 #include "support/probe_packet.h"
 
+// From here on SIGTERM ends what runs below in good order. Whoever runs in the background calls it before anybody can
+// know the process; the others need not.
+void probe_traffic_stop_on_term(void);
+
 struct probe_flow {
     enum probe_kind kind;  // PROBE_TCP or PROBE_UDP
     const char *address;
@@ -16,7 +20,8 @@ struct probe_flow {
     unsigned interval_ms;
     const char *report;  // rewritten once a second and at the end: "sent=N answered=N gap_ms=N broken=0|1"
 };
-// Runs until SIGTERM or until the flow breaks. 0: never broken; 1: broken; -1 with errno: it never came up.
+// Runs until SIGTERM or until the flow breaks; what is under way at SIGTERM is waited for. 0: never broken; 1: broken;
+// -1 with errno: it never came up.
 int probe_flow_run(const struct probe_flow *flow);
 
 struct probe_burst {

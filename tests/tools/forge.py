@@ -15,9 +15,11 @@
     forge.py chain HEADERS SOURCE DESTINATION PROTOCOL PORT TAG              behind IPv6 headers: hop,dst,route,frag,ah…
     forge.py ext6 DESTINATION UDP-PORT TAG                                   behind hop-by-hop and destination options
     forge.py router IFACE LINK-LOCAL PREFIX/64                               a router advertisement to all of the link
-    forge.py count PORT SECONDS TAG                                          how many tagged datagrams a socket here gets
+    forge.py count PORT WANTED TAG                                           how many tagged datagrams a socket here gets,
+                                                                              until WANTED came or SIGTERM and silence
     forge.py ftp-server ADDRESS DATA-PORT / ftp-client ADDRESS               control connection: passive mode, once"""
 
+import signal
 import socket
 import struct
 import sys
@@ -187,16 +189,21 @@ def router(iface: str, source: str, prefix: str) -> None:
     send_frame(iface, "33:33:00:00:00:01", b"", packet)
 
 
-def count(port: str, seconds: str, tag: str) -> None:
+def count(port: str, wanted: str, tag: str) -> None:
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(1))
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(0.5)
     sock.bind(("", int(port)))
-    end = time.monotonic() + float(seconds)
     got = 0
-    while (left := end - time.monotonic()) > 0:
-        sock.settimeout(left)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         try:
             got += tag.encode() in sock.recv(65536)
         except TimeoutError:
+            if told:
+                break
+        if 0 < int(wanted) <= got:
             break
     print(got)
 

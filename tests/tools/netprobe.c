@@ -132,6 +132,7 @@ static int flow(const struct options *o)
         return bad_usage("flow: --proto tcp or udp and --to are needed");
     }
     if (o->background) {
+        probe_traffic_stop_on_term();
         int rc = to_background(o->background);
         if (rc != 0) {
             return rc < 0 ? broken(o->background) : 0;
@@ -162,6 +163,7 @@ static int send_burst(const struct options *o)
     }
     burst.packet.target = target.v6;
     if (o->background) {
+        probe_traffic_stop_on_term();
         int rc = to_background(o->background);
         if (rc != 0) {
             return rc < 0 ? broken(o->background) : 0;
@@ -186,6 +188,7 @@ static int sniff(const struct options *o)
         return broken("sniff");
     }
     if (o->background) {
+        probe_traffic_stop_on_term();
         int rc = to_background(o->background);
         if (rc != 0) {
             return rc < 0 ? broken(o->background) : 0;

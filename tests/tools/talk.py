@@ -13,7 +13,8 @@ talk.py open FROM TO REPORT NAME… one connection each; NAME is PROTOCOL-MODE
 
 Both speak every 10 ms; with TALK_LATE_MS in the environment, a server that answers by UDP takes so long for it. The
 report, written every 20 ms: a line for each connection, "NAME PEER rx=BYTES last=NS", the time when bytes came last
-(CLOCK_MONOTONIC; 0: never). SCTP is crafted on raw sockets, so the kernel needs none of its own.
+(0: never): the kernel's own stamp of the packet (CLOCK_REALTIME), for on a busy machine this program may read late.
+SCTP is crafted on raw sockets, so the kernel needs none of its own.
 """
 import os
 import select
@@ -28,6 +29,7 @@ MODES = {port: mode for mode, port in PORTS.items()}
 TICK = 0.01
 LATE = float(os.environ.get("TALK_LATE_MS", "0")) / 1000
 PAYLOAD = b"x" * 64
+SO_TIMESTAMPNS = 35
 resumed = False
 
 
@@ -58,9 +60,9 @@ class Talk:
         self.rx = self.last = 0
         self.speaks = False
 
-    def heard(self, n):
+    def heard(self, n, at_ns):
         self.rx += n
-        self.last = time.monotonic_ns()
+        self.last = max(self.last, at_ns)
 
     def line(self):
         return f"{self.name} {self.peer} rx={self.rx} last={self.last}\n"
@@ -69,7 +71,7 @@ class Talk:
 class Tcp(Talk):
     def __init__(self, name, peer, sock):
         super().__init__(name, peer)
-        self.sock = sock
+        self.sock = stamped(sock)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -121,7 +123,7 @@ class Sctp(Talk):
             self.tsn += 1
             self.send(self.TAG, 0, struct.pack("!IHHI", self.tsn, 0, 0, 0) + PAYLOAD, 3)
 
-    def take(self, kind, length):
+    def take(self, kind, length, at_ns):
         if kind == 1:
             self.send(self.TAG, 2, struct.pack("!IIHHI", self.TAG, 65536, 1, 1, 1) + struct.pack("!HH", 7, 4))
         elif kind == 2:
@@ -133,7 +135,7 @@ class Sctp(Talk):
             self.up = True
             self.say()
         elif kind == 0:
-            self.heard(length)
+            self.heard(length, at_ns)
 
 
 def family_of(address):
@@ -145,25 +147,41 @@ def at(address, port):
     return socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0][4]
 
 
+def stamped(sock):
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return sock
+
+
+def receive(sock):
+    """Data, its sender, and when the kernel got it."""
+    data, control, _, peer = sock.recvmsg(65536, 64)
+    for level, kind, value in control:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, ns = struct.unpack("@ll", value[:16])
+            return data, peer, seconds * 1000000000 + ns
+    # The kernel begins to stamp a moment after it was asked first.
+    return data, peer, time.time_ns()
+
+
 def bound(address, kind, port):
-    sock = socket.socket(family_of(address), kind)
+    sock = stamped(socket.socket(family_of(address), kind))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(at(address, port))
     return sock
 
 
 def raw(address):
-    sock = socket.socket(family_of(address), socket.SOCK_RAW, 132)
+    sock = stamped(socket.socket(family_of(address), socket.SOCK_RAW, 132))
     sock.bind(at(address, 0))
     sock.setblocking(False)
     return sock
 
 
 def sctp_chunks(sock):
-    """What has come: peer, source port, destination port, and the first chunk's kind and length."""
+    """What has come: peer, source port, destination port, the first chunk's kind and length, and when."""
     while True:
         try:
-            data, peer = sock.recvfrom(65536)
+            data, peer, at_ns = receive(sock)
         except OSError:
             return
         if sock.family == socket.AF_INET:
@@ -171,21 +189,22 @@ def sctp_chunks(sock):
         if len(data) >= 16:
             sport, dport = struct.unpack("!HH", data[:4])
             kind, _, length = struct.unpack("!BBH", data[12:16])
-            yield peer[0], sport, dport, kind, length
+            yield peer[0], sport, dport, kind, length, at_ns
 
 
 def drain(talk):
-    """Bytes that came by TCP; None: it ended."""
+    """Takes what came by TCP. How many bytes; None: it ended."""
     n = 0
     while True:
         try:
-            got = talk.sock.recv(65536)
+            got, _, at_ns = receive(talk.sock)
         except BlockingIOError:
             return n
         except OSError:
             return None
         if not got:
             return None
+        talk.heard(len(got), at_ns)
         n += len(got)
 
 
@@ -238,24 +257,24 @@ def serve(address, report):
             mode = datagrams[sock]
             while True:
                 try:
-                    data, peer = sock.recvfrom(2048)
+                    data, peer, at_ns = receive(sock)
                 except OSError:
                     return
                 key = (sock, peer)
                 talk = by_key.get(key) or add(key, Udp(f"udp-{mode}", peer[0], sock, peer), mode)
-                talk.heard(len(data))
+                talk.heard(len(data), at_ns)
                 if mode == "answer":
                     time.sleep(LATE)
                     talk.say()
         elif sock is sctp:
-            for peer, sport, dport, kind, length in sctp_chunks(sctp):
+            for peer, sport, dport, kind, length, at_ns in sctp_chunks(sctp):
                 mode = MODES.get(dport)
                 key = (peer, sport, dport)
                 if not mode or kind in (2, 11):
                     continue
                 talk = by_key.get(key) or add(
                     key, Sctp(f"sctp-{mode}", peer, sctp, (peer, 0), dport, sport), mode)
-                talk.take(kind, length)
+                talk.take(kind, length, at_ns)
                 if mode == "answer" and kind == 0:
                     talk.say()
         else:
@@ -265,10 +284,8 @@ def serve(address, report):
                 del by_sock[sock]
                 talk.speaks = False
                 sock.close()
-            elif n:
-                talk.heard(n)
-                if talk.name == "tcp-answer":
-                    talk.say()
+            elif n and talk.name == "tcp-answer":
+                talk.say()
 
     print("ready", flush=True)
     run(talks, lambda: [*listeners, *datagrams, sctp, *by_sock], readable, report)
@@ -303,22 +320,19 @@ def connect(source, target, report, names):
 
     def readable(sock):
         if sock is sctp:
-            for _, _, dport, kind, length in sctp_chunks(sctp):
+            for _, _, dport, kind, length, at_ns in sctp_chunks(sctp):
                 if dport in by_port and kind in (0, 2, 11):
-                    by_port[dport].take(kind, length)
+                    by_port[dport].take(kind, length, at_ns)
         elif isinstance(by_sock[sock], Udp):
             while True:
                 try:
-                    by_sock[sock].heard(len(sock.recv(2048)))
+                    data, _, at_ns = receive(sock)
                 except OSError:
                     return
-        else:
-            n = drain(by_sock[sock])
-            if n is None:
-                del by_sock[sock]
-                sock.close()
-            elif n:
-                by_sock[sock].heard(n)
+                by_sock[sock].heard(len(data), at_ns)
+        elif drain(by_sock[sock]) is None:
+            del by_sock[sock]
+            sock.close()
 
     print("ready", flush=True)
     run(talks, lambda: [*by_sock, *([sctp] if sctp else [])], readable, report)

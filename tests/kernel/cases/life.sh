@@ -233,14 +233,13 @@ for ((i = 0; i < 3; i++)); do
     netpold_start n1 --sync-period 1h
     eventually 5 is_ready n1
 done
-kill "$(cat "$WORK/denied.pid")" "$(cat "$WORK/allowed.pid")"
-sleep 0.3
+end_senders "$(cat "$WORK/denied.pid")" "$(cat "$WORK/allowed.pid")"
+sniff_end x-a
+sniff_end x-ar
 check_equal "case 66: restarts leave the rules as they are" "$before" "$(kernel_text n1)"
 check_equal "case 66: no denied packet arrived meanwhile" 0 "$(sniffed x-a denied)"
 check_equal "case 66: every allowed packet did" "$(sed 's/sent=\([0-9]*\).*/\1/' "$WORK/allowed.sent")" \
     "$(sniffed x-ar allowed)"
-sniff_stop x-a
-sniff_stop x-ar
 { netpold_stop n1 KILL; } 2>/dev/null
 mv "$STATE" "$WORK/away"
 mkdir "$STATE"

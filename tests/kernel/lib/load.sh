@@ -144,10 +144,12 @@ load_start() {
 
 # What was sent and what came.
 load_end() {
-    local tag pid sent_ok sent_bad lost sent to got unread report line
-    for tag in "${BURSTS[@]}"; do kill "$(cat "$WORK/burst.$tag")"; done
-    for pid in "$WORK"/flow.*.pid; do kill "$(cat "$pid")"; done
-    sleep 0.5
+    local tag pid sent_ok sent_bad lost sent to got unread report line senders=()
+    for tag in "${BURSTS[@]}"; do senders+=("$(cat "$WORK/burst.$tag")"); done
+    for pid in "$WORK"/flow.*.pid; do senders+=("$(cat "$pid")"); done
+    end_senders "${senders[@]}"
+    sniff_end x-web
+    sniff_end x-webr
     sent_ok=0 sent_bad=0 lost=''
     for tag in "${BURSTS[@]}"; do
         sent=$(sed 's/sent=\([0-9]*\).*/\1/' "$WORK/sent.$tag")

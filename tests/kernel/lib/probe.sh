@@ -202,6 +202,14 @@ sniff_start() { # netns tag…
     ip netns exec "$netns" "$NETPROBE" sniff "${tags[@]}" --iface eth0 --file "$WORK/sniff.$netns" \
         --background "$WORK/sniff.$netns.pid" || die "cannot sniff in $netns"
 }
+# Those that send in the background write what they sent when they are told to end; until then there is no such number.
+end_senders() { # pids…
+    kill "$@"
+    local pid
+    for pid in "$@"; do
+        eventually 10 eval "! kill -0 $pid 2>/dev/null" || die "a sender does not end"
+    done
+}
 # Behind it all is counted that had come, however late the sniffer had its turn: it reads what is queued before it ends.
 sniff_stop() { # netns
     local pid

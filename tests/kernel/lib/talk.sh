@@ -11,10 +11,9 @@ done
 # Long enough that a retry of TCP, and what a late list would miss, would show.
 LISTEN_S=${LISTEN_S:-2.5}
 
+# The clock of talk.py's reports.
 now_ns() {
-    local up
-    read -r up _ </proc/uptime
-    echo "${up/./}0000000"
+    echo "${EPOCHREALTIME/[.,]/}000"
 }
 
 TALKERS=()
