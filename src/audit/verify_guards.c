@@ -22,6 +22,16 @@ bool verify_guards_spare_node(const struct verify_space *space)
            !guards_unknown(input);
 }
 
+static bool is_tunnel(int protocol)
+{
+    return protocol == PROTOCOL_UDP || memchr(tunnel_protocols, protocol, sizeof(tunnel_protocols));
+}
+
+bool verify_guards_flow(const struct verify_space *space, const struct verify_known *known)
+{
+    return !space->input->options->encap_allowed && known->arrival != ARRIVAL_FROM_NODE && is_tunnel(known->protocol);
+}
+
 void verify_guards_protocols(const struct verify_space *space, bool ret[256])
 {
     for (size_t i = 0; !space->input->options->encap_allowed && i < ARRAY_SIZE(tunnel_protocols); i++) {
@@ -77,6 +87,12 @@ static int flag_nodes(const struct verify_space *space, uint32_t *values, struct
             }
         }
     }
+    for (size_t i = 0; facts && i < facts->n_local; i++) {
+        const struct prefix *prefix = &facts->local[i].prefix;
+        if (prefix->length == family_bits(prefix->address.family)) {
+            flag_address(space, &prefix->address, any, values);
+        }
+    }
     for (size_t i = 0; facts && i < facts->n_routes; i++) {
         const struct prefix *prefix = &facts->routes[i].prefix;
         if (prefix->address.family == FAMILY_V6 && prefix->length <= LONGEST_WITH_ANYCAST &&
@@ -112,6 +128,26 @@ static void flag_broadcasts(const struct verify_space *space, uint32_t *values)
     }
 }
 
+// Of routes of table local: networks that the node takes for its own, and what it hears with others.
+static uint32_t flags_of_routes(const struct verify_space *space, const struct address *address)
+{
+    const struct facts *facts = space->input->facts;
+    uint32_t flags = 0;
+    for (size_t i = 0; i < facts->n_local; i++) {
+        const struct prefix *prefix = &facts->local[i].prefix;
+        if (prefix->length < family_bits(space->family) && prefix_contains(prefix, address)) {
+            flags |= VERIFY_EDGE;
+        }
+    }
+    for (size_t i = 0; i < facts->n_broadcast; i++) {
+        if (address_equal(&facts->broadcast[i].prefix.address, address) && !facts_is_own_address(facts, address)) {
+            const struct verify_name *name = verify_names_find(space->names, facts->broadcast[i].device);
+            flags |= VERIFY_EDGE | (name && name->bridge && name->enforced ? (uint32_t)VERIFY_MANY : 0);
+        }
+    }
+    return flags;
+}
+
 static bool is_in_pod_cidr(const struct verify_input *input, const struct address *address)
 {
     const struct policy_options *options = input->options;
@@ -144,6 +180,7 @@ int verify_guards_answer(const struct verify_space *space, struct verify_test *t
     }
     for (size_t i = 0; i < space->n_cells; i++) {
         values[i] = flags_of(space->input, &space->cells[i].first);
+        values[i] |= space->input->facts ? flags_of_routes(space, &space->cells[i].first) : 0;
     }
     if (space->input->facts) {
         flag_broadcasts(space, values);
@@ -181,7 +218,7 @@ static uint64_t sign_in(const struct question *question, size_t number)
     // Closed tells a guarded pod's name from one that is claimed only.
     unsigned flags = (name->claimed ? 1u : 0) | (name->claimed && name->claimed == question->source ? 2u : 0) |
                      (name->closed ? 4u : 0) | ((question->tunnel || question->source) && name->of_pods ? 8u : 0) |
-                     (question->link_local && name->enforced ? 16u : 0);
+                     (question->link_local && name->enforced ? 16u : 0) | (question->tunnel && name->unknown ? 32u : 0);
     return flags ? verify_names_mix(flags) : 0;
 }
 
@@ -238,11 +275,6 @@ static int add_ports(const struct verify_space *space, uint32_t from, uint32_t d
     }
     bool dhcp = (from & VERIFY_UNSPECIFIED) && (dest & VERIFY_EVERYBODY);
     return dhcp ? add_port(DHCP_SERVER, to, err) : 0;
-}
-
-static bool is_tunnel(int protocol)
-{
-    return protocol == PROTOCOL_UDP || memchr(tunnel_protocols, protocol, sizeof(tunnel_protocols));
 }
 
 int verify_guards_rest(struct verify_space *space, const struct verify_known *known, struct verify_tests *to,

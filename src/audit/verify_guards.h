@@ -8,6 +8,8 @@
 
 // No guard but those of link-local packets looks at packets to the node.
 bool verify_guards_spare_node(const struct verify_space *space);
+// Whether the packet may be of a tunnel, which is judged in an established flow too.
+bool verify_guards_flow(const struct verify_space *space, const struct verify_known *known);
 // The answers of VERIFY_GUARDS.
 NODISCARD int verify_guards_answer(const struct verify_space *space, struct verify_test *test, struct err *err);
 // Both ends are known: appends ports that count, and signs the names.

@@ -111,23 +111,14 @@ static int note_address(const struct guard_world *world, const struct verify_inp
     return seat_is_uplink(world, behind, &uplink, err) < 0 ? -1 : note_seat(input, pod, &seat, uplink, names, err);
 }
 
-// Behind a bridge that leads to the pod CIDR there may be pods that nobody knows (--unknown-pods=drop).
+// Pods that nobody knows may be behind it (--unknown-pods=drop).
 static int note_unknown(const struct guard_world *world, const struct verify_input *input, struct verify_name *name,
                         struct err *err)
 {
-    const struct policy_options *options = input->options;
-    const struct node *node = state_node(input->state, input->node);
-    const struct prefix *cidrs = options->n_pod_cidrs ? options->pod_cidrs : node ? node->pod_cidrs : NULL;
-    size_t n = options->n_pod_cidrs ? options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
-    bool uplink;
-    if (!name->bridge || options->unknown_pods != UNKNOWN_PODS_DROP ||
-        !facts_leads_into(input->facts, name->text, cidrs, n)) {
-        return 0;
-    }
-    if (seat_is_uplink(world, facts_interface(input->facts, name->text), &uplink, err) < 0) {
+    if (seat_has_unknown(world, input->options, name->text, &name->unknown, err) < 0) {
         return -1;
     }
-    name->enforced = !uplink;
+    name->enforced = name->unknown;
     return 0;
 }
 

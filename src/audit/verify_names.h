@@ -23,6 +23,7 @@ struct verify_name {
     bool enforced;              // an isolated pod is behind it, or may be
     bool closed;                // a pod isolated for egress is, and sends by it
     bool of_pods;               // only pods send from there
+    bool unknown;               // pods may that nobody knows
     uint32_t port_bridge;       // as a port that is some pod's alone: its bridge's number + 1
     const struct pod *port_pod;
     bool port_several;

@@ -109,6 +109,14 @@ static int add_prefix(struct verify_space *space, const struct prefix *prefix, e
     return verify_test_prefix(space, prefix, &test, err) < 0 ? -1 : add_address(to, open, test, err);
 }
 
+static int add_guards(struct verify_space *space, enum verify_side open, struct verify_tests *to, struct err *err)
+{
+    uint32_t guards;
+    return verify_test_guards(space, &guards, err) < 0 || verify_test_answer(space, guards, err) < 0
+               ? -1
+               : add_address(to, open, guards, err);
+}
+
 static int add_special(struct verify_space *space, const struct verify_known *known, enum verify_side open,
                        struct verify_tests *to, struct err *err)
 {
@@ -119,9 +127,7 @@ static int add_special(struct verify_space *space, const struct verify_known *kn
             return -1;
         }
     }
-    uint32_t guards;
-    if (verify_test_guards(space, &guards, err) < 0 || verify_test_answer(space, guards, err) < 0 ||
-        add_address(to, open, guards, err) < 0) {
+    if (add_guards(space, open, to, err) < 0) {
         return -1;
     }
     const struct facts_interface *ipvs = has_ipvs(space) ? facts_interface(space->input->facts, "kube-ipvs0") : NULL;
@@ -160,7 +166,7 @@ int verify_policy_addresses(struct verify_space *space, const struct verify_know
                             struct verify_tests *to, struct err *err)
 {
     if (verify_policy_settled(space, known)) {
-        return 0;
+        return verify_guards_flow(space, known) ? add_guards(space, open, to, err) : 0;
     }
     if (add_special(space, known, open, to, err) < 0) {
         return -1;
@@ -226,7 +232,7 @@ int verify_policy_rest(struct verify_space *space, const struct verify_known *kn
         return -1;
     }
     if (verify_policy_settled(space, known)) {
-        return 0;
+        return verify_guards_flow(space, known) ? verify_guards_rest(space, known, to, err) : 0;
     }
     const struct pod *target = space->cells[known->ends[VERIFY_DESTINATION].cell].owner;
     for (enum verify_side side = VERIFY_SOURCE; side <= VERIFY_DESTINATION; side++) {

@@ -4,6 +4,7 @@
 // each step only what rules or policies still ask is cut further, so most packets fall into few classes.
 #include "audit/verify_role.h"
 
+#include "audit/verify_guards.h"
 #include "audit/verify_marks.h"
 #include "audit/verify_policy.h"
 #include "base/limits.h"
@@ -199,7 +200,7 @@ static int judge_ends(struct role *role, const struct verify_known *known, struc
         verify_policy_addresses(work->space, known, role->open, &work->tests, work->err) < 0) {
         return -1;
     }
-    bool settled = verify_policy_settled(work->space, known);
+    bool settled = verify_policy_settled(work->space, known) && !verify_guards_flow(work->space, known);
     bool put_together = settled || work->tests.addresses[role->open].n < TESTS_MANY;
     if (!put_together) {
         // So many questions cost more to ask again than the classes that they could spare.

@@ -241,6 +241,17 @@ static int cut_objects(struct starts *starts, enum family family, const struct v
     return 0;
 }
 
+static int cut_routes(struct starts *starts, enum family family, const struct facts_route *routes, size_t n,
+                      struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cut(starts, family, &routes[i].prefix, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 // What the guards tell apart, where nothing else has an edge there.
 static int cut_guards(struct starts *starts, enum family family, const struct verify_input *input, struct err *err)
 {
@@ -266,7 +277,11 @@ static int cut_guards(struct starts *starts, enum family family, const struct ve
             return -1;
         }
     }
-    return 0;
+    const struct facts *facts = input->facts;
+    return facts && (cut_routes(starts, family, facts->local, facts->n_local, err) < 0 ||
+                     cut_routes(starts, family, facts->broadcast, facts->n_broadcast, err) < 0)
+               ? -1
+               : 0;
 }
 
 static void find_owners(struct verify_space *space)

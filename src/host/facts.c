@@ -51,10 +51,19 @@ static bool ports_equal(const struct facts *a, const struct facts *b)
            memcmp(a->tunnel_ports, b->tunnel_ports, a->n_tunnel_ports * sizeof(*a->tunnel_ports)) == 0;
 }
 
+static bool routes_equal(const struct facts_route *a, size_t n_a, const struct facts_route *b, size_t n_b)
+{
+    bool equal = n_a == n_b;
+    for (size_t i = 0; equal && i < n_a; i++) {
+        equal = prefix_compare(&a[i].prefix, &b[i].prefix) == 0 && strcmp(a[i].device, b[i].device) == 0;
+    }
+    return equal;
+}
+
 bool facts_equal(const struct facts *a, const struct facts *b)
 {
-    if (a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes || a->ipvs != b->ipvs ||
-        a->bridge_nf_vlan != b->bridge_nf_vlan || !ports_equal(a, b)) {
+    if (a->n_interfaces != b->n_interfaces || a->ipvs != b->ipvs || a->bridge_nf_vlan != b->bridge_nf_vlan ||
+        !ports_equal(a, b)) {
         return false;
     }
     for (int family = 0; family < FAMILY_COUNT; family++) {
@@ -67,13 +76,9 @@ bool facts_equal(const struct facts *a, const struct facts *b)
             return false;
         }
     }
-    for (size_t i = 0; i < a->n_routes; i++) {
-        if (prefix_compare(&a->routes[i].prefix, &b->routes[i].prefix) != 0 ||
-            strcmp(a->routes[i].device, b->routes[i].device) != 0) {
-            return false;
-        }
-    }
-    return true;
+    return routes_equal(a->routes, a->n_routes, b->routes, b->n_routes) &&
+           routes_equal(a->local, a->n_local, b->local, b->n_local) &&
+           routes_equal(a->broadcast, a->n_broadcast, b->broadcast, b->n_broadcast);
 }
 
 const struct facts_interface *facts_interface(const struct facts *facts, const char *name)
@@ -168,14 +173,37 @@ bool facts_is_connected(const struct facts *facts, const struct facts_route *rou
     return false;
 }
 
-bool facts_leads_into(const struct facts *facts, const char *device, const struct prefix *networks, size_t n)
+// Whether one of the device's own networks is the narrowest that holds all of this one.
+static bool is_narrowest(const struct facts *facts, const struct facts_interface *device, const struct prefix *network)
+{
+    unsigned longest = 0;
+    bool is = false;
+    for (size_t i = 0; i < facts->n_routes; i++) {
+        const struct facts_route *route = &facts->routes[i];
+        if (route->prefix.length < longest || route->prefix.length == 0 || !prefix_covers(&route->prefix, network)) {
+            continue;
+        }
+        bool own = strcmp(route->device, device->name) == 0 && facts_is_connected(facts, route);
+        is = own || (is && route->prefix.length == longest);
+        longest = route->prefix.length;
+    }
+    return is;
+}
+
+bool facts_leads_into(const struct facts *facts, const struct facts_interface *device, const struct prefix *networks,
+                      size_t n)
 {
     for (size_t i = 0; i < facts->n_routes; i++) {
         const struct prefix *prefix = &facts->routes[i].prefix;
-        for (size_t j = 0; prefix->length > 0 && strcmp(facts->routes[i].device, device) == 0 && j < n; j++) {
-            if (prefix_contains(prefix, &networks[j].address) || prefix_contains(&networks[j], &prefix->address)) {
+        for (size_t j = 0; strcmp(facts->routes[i].device, device->name) == 0 && j < n; j++) {
+            if (prefix_covers(&networks[j], prefix)) {
                 return true;
             }
+        }
+    }
+    for (size_t j = 0; j < n; j++) {
+        if (is_narrowest(facts, device, &networks[j])) {
+            return true;
         }
     }
     return false;

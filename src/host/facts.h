@@ -39,6 +39,12 @@ struct facts {
     size_t n_interfaces;
     const struct facts_route *routes;  // unicast routes of the main table; sorted by prefix, then device
     size_t n_routes;
+    // The kernel's table "local", as far as no interface's address says the same: what the node takes for itself (and
+    // IPv6 anycast), and what it hears with others (broadcast: single IPv4 addresses). Sorted like routes, unique.
+    const struct facts_route *local;
+    size_t n_local;
+    const struct facts_route *broadcast;
+    size_t n_broadcast;
     // net.bridge.bridge-nf-call-ip[6]tables; FACTS_OFF also when br_netfilter is not loaded.
     enum facts_switch bridge_nf[FAMILY_COUNT];
     // net.bridge.bridge-nf-filter-vlan-tagged: off, a frame with a VLAN 0 tag goes round the rules (DESIGN 11).
@@ -74,8 +80,10 @@ bool facts_is_own_address(const struct facts *facts, const struct address *addre
 // Whether the node has an address of the device in the route's network: it hears what is sent to all of that network,
 // and (IPv6, RFC 4291 2.6.1) to any router of it.
 bool facts_is_connected(const struct facts *facts, const struct facts_route *route);
-// Whether a route by the device, other than the default one, leads to some address of one of these networks.
-bool facts_leads_into(const struct facts *facts, const char *device, const struct prefix *networks, size_t n);
+// Whether pods with addresses of one of these networks may be behind the device: a route by it leads into the network,
+// or the network lies in one that the node has an address in by the device, and in no narrower one of another.
+bool facts_leads_into(const struct facts *facts, const struct facts_interface *device, const struct prefix *networks,
+                      size_t n);
 // The port of the bridge that a pod's address is behind; NULL when it is not known.
 const struct facts_port *facts_pod_port(const struct facts *facts, const struct address *address);
 const struct facts_interface *facts_interface(const struct facts *facts, const char *name);

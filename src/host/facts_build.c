@@ -6,6 +6,8 @@ void facts_build_free(struct facts_build *build)
     vec_free(&build->interfaces);
     vec_free(&build->addresses);
     vec_free(&build->routes);
+    vec_free(&build->local);
+    vec_free(&build->broadcast);
     vec_free(&build->ports);
     vec_free(&build->tunnel_ports);
 }
@@ -80,16 +82,20 @@ static int finish_addresses(const struct facts_build *build, struct facts_interf
     return 0;
 }
 
-static int finish_routes(const struct facts_build *build, struct facts *facts, struct err *err)
+static int finish_routes(struct facts_build_routes *from, struct facts *facts, const struct facts_route **ret,
+                         size_t *ret_n, struct err *err)
 {
-    struct facts_route *routes = arena_alloc(&facts->arena, build->routes.n * sizeof(*routes));
+    struct facts_route *routes = arena_alloc(&facts->arena, from->n * sizeof(*routes));
     if (!routes) {
         return err_oom(err);
     }
+    if (from->n > 1) {
+        qsort(from->v, from->n, sizeof(*from->v), build_route_compare);
+    }
     size_t n = 0;
     uint32_t metric = 0;
-    for (size_t i = 0; i < build->routes.n; i++) {
-        const struct facts_build_route *next = &build->routes.v[i];
+    for (size_t i = 0; i < from->n; i++) {
+        const struct facts_build_route *next = &from->v[i];
         bool same = n > 0 && prefix_compare(&routes[n - 1].prefix, &next->route.prefix) == 0;
         if (same && (metric != next->metric || strcmp(routes[n - 1].device, next->route.device) == 0)) {
             continue;
@@ -97,9 +103,35 @@ static int finish_routes(const struct facts_build *build, struct facts *facts, s
         routes[n++] = next->route;
         metric = next->metric;
     }
-    facts->routes = routes;
-    facts->n_routes = n;
+    *ret = routes;
+    *ret_n = n;
     return 0;
+}
+
+static bool is_of_interface(const struct facts *facts, const struct prefix *prefix)
+{
+    bool is = false;
+    for (size_t i = 0; prefix->length == family_bits(prefix->address.family) && !is && i < facts->n_interfaces; i++) {
+        const struct facts_interface *interface = &facts->interfaces[i];
+        is = interface->n_addresses > 0 && bsearch(&prefix->address, interface->addresses, interface->n_addresses,
+                                                   sizeof(struct address), address_compare_void);
+    }
+    return is;
+}
+
+static int finish_all_routes(struct facts_build *build, struct facts *facts, struct err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < build->local.n; i++) {
+        if (!is_of_interface(facts, &build->local.v[i].route.prefix)) {
+            build->local.v[n++] = build->local.v[i];
+        }
+    }
+    build->local.n = n;
+    return finish_routes(&build->routes, facts, &facts->routes, &facts->n_routes, err) < 0 ||
+                   finish_routes(&build->local, facts, &facts->local, &facts->n_local, err) < 0
+               ? -1
+               : finish_routes(&build->broadcast, facts, &facts->broadcast, &facts->n_broadcast, err);
 }
 
 static int finish_ports(const struct facts_build *build, struct facts *facts, struct err *err)
@@ -153,9 +185,6 @@ int facts_build_finish(struct facts_build *build, struct facts **ret, struct err
     if (build->addresses.n) {
         qsort(build->addresses.v, build->addresses.n, sizeof(*build->addresses.v), build_address_compare);
     }
-    if (build->routes.n) {
-        qsort(build->routes.v, build->routes.n, sizeof(*build->routes.v), build_route_compare);
-    }
     if (build->ports.n) {
         qsort(build->ports.v, build->ports.n, sizeof(*build->ports.v), port_compare);
     }
@@ -172,12 +201,15 @@ int facts_build_finish(struct facts_build *build, struct facts **ret, struct err
             return err_set(err, ERR_INPUT, 0, "two interfaces are named %s", interfaces[i].name);
         }
     }
-    if (finish_addresses(build, interfaces, facts, err) < 0 || finish_routes(build, facts, err) < 0 ||
-        finish_ports(build, facts, err) < 0 || finish_tunnel_ports(build, facts, err) < 0) {
+    if (finish_addresses(build, interfaces, facts, err) < 0) {
         return -1;
     }
     facts->interfaces = interfaces;
     facts->n_interfaces = build->interfaces.n;
+    if (finish_all_routes(build, facts, err) < 0 || finish_ports(build, facts, err) < 0 ||
+        finish_tunnel_ports(build, facts, err) < 0) {
+        return -1;
+    }
     memcpy(facts->bridge_nf, build->bridge_nf, sizeof(facts->bridge_nf));
     facts->bridge_nf_vlan = build->bridge_nf_vlan;
     memcpy(facts->revoked, build->revoked, sizeof(facts->revoked));
@@ -201,6 +233,16 @@ static int add_interface(struct facts_build *build, const struct facts_interface
     return vec_push(&build->interfaces, copy);
 }
 
+static int add_routes(const struct facts_route *routes, size_t n, struct facts_build_routes *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (vec_push(to, (struct facts_build_route){.route = routes[i]}) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int facts_with(const struct facts *facts, const struct facts_port *ports, size_t n, const bool revoked[FAMILY_COUNT],
                struct facts **ret, struct err *err)
 {
@@ -211,10 +253,10 @@ int facts_with(const struct facts *facts, const struct facts_port *ports, size_t
     for (size_t i = 0; rc == 0 && i < facts->n_interfaces; i++) {
         rc = add_interface(&build, &facts->interfaces[i]);
     }
-    for (size_t i = 0; rc == 0 && i < facts->n_routes; i++) {
-        const struct facts_build_route route = {.route = facts->routes[i]};
-        rc = vec_push(&build.routes, route);
-    }
+    rc = rc < 0 || add_routes(facts->routes, facts->n_routes, &build.routes) < 0 ||
+                 add_routes(facts->local, facts->n_local, &build.local) < 0
+             ? -1
+             : add_routes(facts->broadcast, facts->n_broadcast, &build.broadcast);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = vec_push(&build.ports, ports[i]);
     }

@@ -17,11 +17,19 @@ struct facts_build_route {
         metric;  // of several routes to one prefix only those of the lowest metric are facts: the others do nothing
 };
 
+struct facts_build_routes {
+    struct facts_build_route *v;
+    size_t n;
+    size_t cap;
+};
+
 // Zero-initialise; facts_build_free ends it.
 struct facts_build {
     VEC(struct facts_interface) interfaces;  // without addresses
     VEC(struct facts_build_address) addresses;
-    VEC(struct facts_build_route) routes;
+    struct facts_build_routes routes;
+    struct facts_build_routes local;
+    struct facts_build_routes broadcast;
     VEC(struct facts_port) ports;
     VEC(uint16_t) tunnel_ports;
     enum facts_switch bridge_nf[FAMILY_COUNT];
@@ -37,6 +45,7 @@ static inline void cleanup_facts_build(struct facts_build *build)
 }
 #define FACTS_BUILD_CLEANUP __attribute__((cleanup(cleanup_facts_build)))
 
-// Sorts what was collected (in place) and copies it. Addresses of interfaces that are not there, and doubles of
-// addresses, routes and ports, are left out. ERR_INPUT when two interfaces have one name, or an address two ports.
+// Sorts what was collected (in place) and copies it. Addresses of interfaces that are not there, doubles of addresses,
+// routes and ports, and local routes to addresses of interfaces are left out. ERR_INPUT when two interfaces have one
+// name, or an address two ports.
 NODISCARD int facts_build_finish(struct facts_build *build, struct facts **ret, struct err *err);

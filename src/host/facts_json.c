@@ -31,6 +31,19 @@ static void render_interface(const struct facts_interface *interface, struct buf
     buf_puts(out, "]}");
 }
 
+static void render_routes(const char *name, const struct facts_route *routes, size_t n, struct buf *out)
+{
+    buf_printf(out, "  \"%s\": [", name);
+    for (size_t i = 0; i < n; i++) {
+        char text[PREFIX_TEXT];
+        buf_printf(out, "%s    {\"prefix\": \"%s\", \"device\": ", i ? ",\n" : "\n",
+                   prefix_format(&routes[i].prefix, text));
+        buf_json_string(out, routes[i].device);
+        buf_putc(out, '}');
+    }
+    buf_puts(out, n ? "\n  ],\n" : "],\n");
+}
+
 static void render_ports(const struct facts *facts, struct buf *out)
 {
     for (size_t i = 0; i < facts->n_ports; i++) {
@@ -49,15 +62,11 @@ void facts_render_json(const struct facts *facts, struct buf *out)
         buf_puts(out, i ? ",\n" : "\n");
         render_interface(&facts->interfaces[i], out);
     }
-    buf_puts(out, facts->n_interfaces ? "\n  ],\n  \"routes\": [" : "],\n  \"routes\": [");
-    for (size_t i = 0; i < facts->n_routes; i++) {
-        char text[PREFIX_TEXT];
-        buf_printf(out, "%s    {\"prefix\": \"%s\", \"device\": ", i ? ",\n" : "\n",
-                   prefix_format(&facts->routes[i].prefix, text));
-        buf_json_string(out, facts->routes[i].device);
-        buf_putc(out, '}');
-    }
-    buf_puts(out, facts->n_routes ? "\n  ],\n  \"bridgeNf\": {" : "],\n  \"bridgeNf\": {");
+    buf_puts(out, facts->n_interfaces ? "\n  ],\n" : "],\n");
+    render_routes("routes", facts->routes, facts->n_routes, out);
+    render_routes("localRoutes", facts->local, facts->n_local, out);
+    render_routes("broadcastRoutes", facts->broadcast, facts->n_broadcast, out);
+    buf_puts(out, "  \"bridgeNf\": {");
     for (int family = 0; family < FAMILY_COUNT; family++) {
         buf_printf(out, "%s\"%s\": \"%s\"", family ? ", " : "", family_key[family],
                    switch_text[facts->bridge_nf[family]]);
@@ -170,7 +179,7 @@ static int parse_interface(const struct doc *doc, const char *file, struct facts
     return addresses ? parse_addresses(addresses, file, build->interfaces.n - 1, build, err) : 0;
 }
 
-static int parse_route(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+static int parse_route_to(const struct doc *doc, const char *file, struct facts_build_routes *to, struct err *err)
 {
     if (doc->type != DOC_MAP) {
         return wrong_type(doc, file, "map", err);
@@ -196,7 +205,30 @@ static int parse_route(const struct doc *doc, const char *file, struct facts_bui
         (void)err_set(err, ERR_INPUT, 0, "needs a prefix and a device");
         return err_at_object(err, "%s:%u", file, doc->line);
     }
-    return vec_push(&build->routes, route) < 0 ? err_oom(err) : 0;
+    return vec_push(to, route) < 0 ? err_oom(err) : 0;
+}
+
+static int parse_route(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    return parse_route_to(doc, file, &build->routes, err);
+}
+
+static int parse_local_route(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    return parse_route_to(doc, file, &build->local, err);
+}
+
+static int parse_broadcast_route(const struct doc *doc, const char *file, struct facts_build *build, struct err *err)
+{
+    if (parse_route_to(doc, file, &build->broadcast, err) < 0) {
+        return -1;
+    }
+    const struct prefix *prefix = &build->broadcast.v[build->broadcast.n - 1].route.prefix;
+    if (prefix->address.family != FAMILY_V4 || prefix->length != family_bits(FAMILY_V4)) {
+        (void)err_set(err, ERR_INPUT, 0, "not the prefix of one IPv4 address");
+        return err_at_object(err, "%s:%u", file, doc->line);
+    }
+    return 0;
 }
 
 // The key's family; FAMILY_COUNT: it names none.
@@ -320,6 +352,10 @@ static int parse_root(const struct doc *root, const char *file, struct facts_bui
             result = parse_list(item, file, parse_interface, build, err);
         } else if (strcmp(item->key, "routes") == 0) {
             result = parse_list(item, file, parse_route, build, err);
+        } else if (strcmp(item->key, "localRoutes") == 0) {
+            result = parse_list(item, file, parse_local_route, build, err);
+        } else if (strcmp(item->key, "broadcastRoutes") == 0) {
+            result = parse_list(item, file, parse_broadcast_route, build, err);
         } else if (strcmp(item->key, "bridgeNf") == 0) {
             result = parse_switches(item, file, build, err);
         } else if (strcmp(item->key, "ports") == 0) {

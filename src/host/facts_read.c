@@ -118,8 +118,8 @@ static int read_address(const struct netlink_reply *reply, void *arg, struct err
     return vec_push(&reader->build.addresses, address) < 0 ? err_oom(err) : 0;
 }
 
-static int add_route(struct reader *reader, const struct prefix *prefix, uint32_t metric, uint32_t index,
-                     struct err *err)
+static int add_route(struct reader *reader, struct facts_build_routes *to, const struct prefix *prefix, uint32_t metric,
+                     uint32_t index, struct err *err)
 {
     const struct link *link = link_of(reader, index);
     if (!link) {
@@ -127,7 +127,7 @@ static int add_route(struct reader *reader, const struct prefix *prefix, uint32_
     }
     struct facts_build_route route = {.route.prefix = *prefix, .metric = metric};
     memcpy(route.route.device, link->name, sizeof(route.route.device));
-    return vec_push(&reader->build.routes, route) < 0 ? err_oom(err) : 0;
+    return vec_push(to, route) < 0 ? err_oom(err) : 0;
 }
 
 // struct rtnexthop, one behind the other.
@@ -140,32 +140,44 @@ static int add_hops(struct reader *reader, const struct prefix *prefix, uint32_t
         if (hop.rtnh_len < sizeof(hop)) {
             break;
         }
-        if (add_route(reader, prefix, metric, (uint32_t)hop.rtnh_ifindex, err) < 0) {
+        if (add_route(reader, &reader->build.routes, prefix, metric, (uint32_t)hop.rtnh_ifindex, err) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
-// A unicast route of the main table, not a cached one. attr has RTA_TABLE + 1 places.
-static bool is_main_route(const struct netlink_reply *reply, struct netlink_attr *attr)
+// Unicast routes of the main table, and of table local those to the node itself and to all of a network; no cached
+// ones. NULL: another route. attr has RTA_TABLE + 1 places.
+static struct facts_build_routes *list_of(struct facts_build *build, const struct netlink_reply *reply,
+                                          struct netlink_attr *attr)
 {
     const struct rtmsg *header = reply->payload;
     if (reply->len < sizeof(*header)) {
-        return false;
+        return NULL;
     }
     netlink_attr_parse(header + 1, reply->len - sizeof(*header), attr, RTA_TABLE + 1);
     uint32_t table = header->rtm_table;
     (void)netlink_attr_u32(&attr[RTA_TABLE], &table);
-    return table == RT_TABLE_MAIN && header->rtm_type == RTN_UNICAST && !(header->rtm_flags & RTM_F_CLONED) &&
-           (header->rtm_family == AF_INET || header->rtm_family == AF_INET6);
+    if ((header->rtm_flags & RTM_F_CLONED) || (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)) {
+        return NULL;
+    }
+    if (table == RT_TABLE_MAIN) {
+        return header->rtm_type == RTN_UNICAST ? &build->routes : NULL;
+    }
+    bool own = header->rtm_type == RTN_LOCAL || header->rtm_type == RTN_ANYCAST;
+    return table != RT_TABLE_LOCAL             ? NULL
+           : own                               ? &build->local
+           : header->rtm_type == RTN_BROADCAST ? &build->broadcast
+                                               : NULL;
 }
 
 static int read_route(const struct netlink_reply *reply, void *arg, struct err *err)
 {
     struct reader *reader = arg;
     struct netlink_attr attr[RTA_TABLE + 1];
-    if (reply->type != RTM_NEWROUTE || !is_main_route(reply, attr)) {
+    struct facts_build_routes *to = reply->type == RTM_NEWROUTE ? list_of(&reader->build, reply, attr) : NULL;
+    if (!to) {
         return 0;
     }
     const struct rtmsg *header = reply->payload;
@@ -175,13 +187,20 @@ static int read_route(const struct netlink_reply *reply, void *arg, struct err *
         return 0;
     }
     const struct prefix prefix = prefix_truncate(&address, header->rtm_dst_len);
+    bool whole = prefix.length == family_bits(FAMILY_V4) && prefix.address.family == FAMILY_V4;
+    if ((to != &reader->build.routes && address_is_loopback(&prefix.address)) ||
+        (to == &reader->build.broadcast && !whole)) {
+        return 0;
+    }
     uint32_t metric = 0;
     uint32_t index = 0;
     (void)netlink_attr_u32(&attr[RTA_PRIORITY], &metric);
     if (netlink_attr_u32(&attr[RTA_OIF], &index)) {
-        return add_route(reader, &prefix, metric, index, err);
+        return add_route(reader, to, &prefix, metric, index, err);
     }
-    return attr[RTA_MULTIPATH].data ? add_hops(reader, &prefix, metric, &attr[RTA_MULTIPATH], err) : 0;
+    return attr[RTA_MULTIPATH].data && to == &reader->build.routes
+               ? add_hops(reader, &prefix, metric, &attr[RTA_MULTIPATH], err)
+               : 0;
 }
 
 static int dump(struct netlink *netlink, uint16_t type, const void *header, size_t header_len,
@@ -291,6 +310,7 @@ int facts_monitor_open(int *ret_fd, struct err *err)
 static void see_change(const struct netlink_reply *message, void *arg)
 {
     bool *relevant = arg;
+    struct facts_build unused = {0};
     struct netlink_attr attr[RTA_TABLE + 1];
     switch (message->type) {
     case RTM_NEWLINK:
@@ -301,7 +321,7 @@ static void see_change(const struct netlink_reply *message, void *arg)
         break;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-        *relevant = *relevant || is_main_route(message, attr);
+        *relevant = *relevant || list_of(&unused, message, attr);
         break;
     }
 }

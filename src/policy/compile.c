@@ -48,6 +48,7 @@ static void compile_done(struct compile *compile)
     }
     vec_free(&compile->local);
     vec_free(&compile->interfaces);
+    vec_free(&compile->unknown);
     index_free(compile->index);
     index_free(compile->everyone);
     arena_free(&compile->scratch);
@@ -101,28 +102,6 @@ static int find_local(struct compile *compile, struct err *err)
     return 0;
 }
 
-static int add_interface(struct compile *compile, const struct facts_interface *interface)
-{
-    size_t at = 0;
-    for (; at < compile->interfaces.n; at++) {
-        int order = strcmp(compile->interfaces.v[at]->name, interface->name);
-        if (order == 0) {
-            return 0;
-        }
-        if (order > 0) {
-            break;
-        }
-    }
-    if (vec_reserve(&compile->interfaces, compile->interfaces.n + 1) < 0) {
-        return -1;
-    }
-    const struct facts_interface **slot = &compile->interfaces.v[at];
-    memmove(slot + 1, slot, (compile->interfaces.n - at) * sizeof(const struct facts_interface *));
-    *slot = interface;
-    compile->interfaces.n++;
-    return 0;
-}
-
 // The interfaces behind which an enforced pod sits; *ret_owns: it owns an address at all.
 static int look_at_addresses(struct compile *compile, uint32_t id, bool *ret_owns, struct err *err)
 {
@@ -135,7 +114,7 @@ static int look_at_addresses(struct compile *compile, uint32_t id, bool *ret_own
         *ret_owns = true;
         const struct facts_interface *interface =
             compile->facts ? facts_pod_interface(compile->facts, &pod->addresses[i]) : NULL;
-        if (interface && add_interface(compile, interface) < 0) {
+        if (interface && compile_add_interface(&compile->interfaces, interface) < 0) {
             return err_oom(err);
         }
     }
@@ -225,24 +204,6 @@ static int enforce_pods(struct compile *compile, struct err *err)
     return 0;
 }
 
-// Behind a bridge that leads to the pod CIDR there may be pods that are not known yet. Their addresses are closed, but
-// for link-local ones, which every bridge has: as if an isolated pod were behind it.
-static int add_unknown_bridges(struct compile *compile, struct err *err)
-{
-    const struct facts *facts = compile->facts;
-    const struct prefix *cidrs;
-    size_t n;
-    compile_pod_cidrs(compile, &cidrs, &n);
-    for (size_t i = 0; compile->options->unknown_pods == UNKNOWN_PODS_DROP && facts && i < facts->n_interfaces; i++) {
-        const struct facts_interface *interface = &facts->interfaces[i];
-        if (strcmp(interface->kind, "bridge") == 0 && !compile_place_is_uplink(compile, interface) &&
-            facts_leads_into(facts, interface->name, cidrs, n) && add_interface(compile, interface) < 0) {
-            return err_oom(err);
-        }
-    }
-    return 0;
-}
-
 // ---- the ruleset ---------------------------------------------------------------------------------------------------
 
 static int compare_chains(const void *a, const void *b)
@@ -294,7 +255,7 @@ static int compile_all(struct compile *compile, struct err *err)
             return -1;
         }
     }
-    if (compile_places(compile, err) < 0 || add_unknown_bridges(compile, err) < 0) {
+    if (compile_places(compile, err) < 0 || compile_unknown_places(compile, err) < 0) {
         return -1;
     }
     for (enum family family = FAMILY_V4; family <= FAMILY_V6; family++) {

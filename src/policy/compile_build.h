@@ -63,6 +63,14 @@ struct compile_places {
     size_t n_unguarded;
 };
 
+struct compile_interfaces {
+    const struct facts_interface **v;  // sorted by name, unique
+    size_t n;
+    size_t cap;
+};
+// -1 when memory is out.
+NODISCARD int compile_add_interface(struct compile_interfaces *list, const struct facts_interface *interface);
+
 // Where members come from that are known already (engine.h). A compile without one selects them itself.
 struct compile_provider {
     void *arg;
@@ -85,8 +93,8 @@ struct compile {
     struct index *index;                      // with a provider of the node's pods alone
     struct index *everyone;                   // with a provider: of all pods, made when first needed
     struct index_ids local;                   // live pods of the node
-    // Interfaces that enforced pods are behind, or may be (--unknown-pods=drop); sorted by name, unique.
-    VEC(const struct facts_interface *) interfaces;
+    struct compile_interfaces interfaces;     // that enforced pods are behind, or may be (unknown)
+    struct compile_interfaces unknown;        // that pods may be behind whom nobody knows (--unknown-pods=drop)
     struct ruleset *out;
     struct arena scratch;
     struct compile_table tables[FAMILY_COUNT];
@@ -206,6 +214,8 @@ NODISCARD int compile_tree_of_sources(struct compile *compile, enum family famil
 
 // Fills compile->places, behind both families' trees.
 NODISCARD int compile_places(struct compile *compile, struct err *err);
+// Fills compile->unknown and adds it to compile->interfaces, behind compile_places.
+NODISCARD int compile_unknown_places(struct compile *compile, struct err *err);
 bool compile_place_is_uplink(const struct compile *compile, const struct facts_interface *interface);
 // Whether packets of the local pod that owns the address come in by an interface that only pods are behind.
 bool compile_place_is_told(const struct compile *compile, const struct address *address);
@@ -224,11 +234,12 @@ NODISCARD int compile_local_addresses(struct compile *compile, enum family famil
 // The same as a set; *ret is NULL when there are none.
 NODISCARD int compile_local_set(struct compile *compile, enum family family, const char **ret, struct err *err);
 
-// ---- compile_source.c, compile_guards.c ----------------------------------------------------------------------------
+// ---- compile_source.c, compile_tunnels.c, compile_guards.c ---------------------------------------------------------
 
 // The rules that lead to the guards (DESIGN 11), by the arrival of the packets; the chains behind them are added.
 struct compile_guards {
     struct compile_rules rules[ARRIVAL_FROM_NODE + 1];
+    bool tunnels;  // NETPOL-ENCAP is for established packets as well: FORWARD and INPUT lead there
 };
 void compile_guards_free(struct compile_guards *guards);
 // The networks that pods of the node get their addresses from, as far as told: options, else the Node. Borrowed.
@@ -237,6 +248,21 @@ NODISCARD int compile_guards(struct compile *compile, enum family family, struct
 // Of these the source guard.
 NODISCARD int compile_source_guard(struct compile *compile, enum family family, struct compile_guards *to,
                                    struct err *err);
+
+// Of these the guard against tunnel packets (--drop-encap).
+NODISCARD int compile_tunnel_guard(struct compile *compile, enum family family, struct compile_guards *to,
+                                   struct err *err);
+// Adds the node's own addresses by the facts; virtual ones of IPVS are services. -1 when memory is out.
+NODISCARD int compile_own_addresses(const struct compile *compile, struct compile_addresses *to);
+struct compile_prefixes {
+    struct prefix *v;
+    size_t n;
+    size_t cap;
+};
+// Multicast, and in IPv4 everybody and the broadcast addresses of networks of bridges (enforced_only: that isolated
+// pods are behind; else also of the node's own networks); sorted, each once. The caller frees them (vec_free).
+NODISCARD int compile_to_many(const struct compile *compile, enum family family, bool enforced_only,
+                              struct compile_prefixes *ret, struct err *err);
 
 // ---- compile_hooks.c -----------------------------------------------------------------------------------------------
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Guards against what a pod could get round its policy with, beside the source guard (DESIGN 11): tunnel packets to
-// nodes, multicast and broadcast, addresses of the pod CIDRs that nobody is known to have. Each is a rule or a few in
-// the top chains that most packets do not match, and a chain behind. All of them only ever drop, so their order means
+// Guards against what a pod could get round its policy with, beside the source guard and that of tunnel packets (DESIGN
+// 11): multicast and broadcast, addresses of the pod CIDRs that nobody is known to have. Each is a rule or a few in the
+// top chains that most packets do not match, and a chain behind. All of them only ever drop, so their order means
 // nothing.
 #include "policy/compile_build.h"
 
-#include "base/limits.h"
 #include "policy/names.h"
 
 struct guard_build {
@@ -26,8 +25,7 @@ static bool is_unspecified(const struct address *address)
     return memcmp(address->bytes, zero.bytes, sizeof(zero.bytes)) == 0;
 }
 
-// The node's own addresses by the facts; virtual ones of IPVS are services.
-static int add_own_addresses(const struct compile *compile, struct compile_addresses *to)
+int compile_own_addresses(const struct compile *compile, struct compile_addresses *to)
 {
     const struct facts *facts = compile->facts;
     for (size_t i = 0; facts && i < facts->n_interfaces; i++) {
@@ -36,257 +34,6 @@ static int add_own_addresses(const struct compile *compile, struct compile_addre
             if (facts_is_own_address(facts, &interface->addresses[j]) && vec_push(to, interface->addresses[j]) < 0) {
                 return -1;
             }
-        }
-    }
-    return 0;
-}
-
-// ---- tunnel packets ------------------------------------------------------------------------------------------------
-
-// Where a node has an address of its own in its pod CIDR, by custom: the first one (flannel's tunnel) or the next (the
-// gateway of its pods). No object tells it, and what arrives there is decapsulated as well.
-static int add_gateways(const struct node *node, struct compile_addresses *to)
-{
-    for (size_t i = 0; i < node->n_pod_cidrs; i++) {
-        struct address address = node->pod_cidrs[i].address;
-        unsigned bits = family_bits(address.family);
-        if (vec_push(to, address) < 0) {
-            return -1;
-        }
-        address.bytes[bits / 8 - 1] |= 1;
-        if (node->pod_cidrs[i].length < bits && vec_push(to, address) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-// Addresses that the node takes for its own besides: ip_vs leaves to it what no service of a virtual address is for,
-// and routers answer to the first address of each network (IPv6).
-static int add_taken(const struct compile *compile, struct compile_addresses *to)
-{
-    enum { LONGEST = 126 };
-    const struct facts *facts = compile->facts;
-    const struct facts_interface *vips = facts && facts->ipvs ? facts_interface(facts, "kube-ipvs0") : NULL;
-    for (size_t i = 0; vips && i < vips->n_addresses; i++) {
-        if (vec_push(to, vips->addresses[i]) < 0) {
-            return -1;
-        }
-    }
-    for (size_t i = 0; facts && i < facts->n_routes; i++) {
-        const struct prefix *prefix = &facts->routes[i].prefix;
-        if (prefix->address.family == FAMILY_V6 && prefix->length <= LONGEST &&
-            facts_is_connected(facts, &facts->routes[i]) && vec_push(to, prefix->address) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-// The addresses of all nodes as a set; *ret is NULL when there are none.
-static int node_set(const struct guard_build *build, const char **ret, struct err *err)
-{
-    size_t n;
-    const struct node *const *nodes = state_nodes(build->compile->state, &n);
-    struct compile_addresses list = {0};
-    bool room = n != SIZE_MAX && add_own_addresses(build->compile, &list) == 0 && add_taken(build->compile, &list) == 0;
-    int rc = room ? 0 : err_oom(err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        for (size_t j = 0; rc == 0 && j < nodes[i]->n_addresses; j++) {
-            rc = vec_push(&list, nodes[i]->addresses[j]) < 0 ? err_oom(err) : 0;
-        }
-        rc = rc < 0 || add_gateways(nodes[i], &list) < 0 ? err_oom(err) : 0;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < list.n; i++) {
-        if (list.v[i].family == build->family && !is_unspecified(&list.v[i])) {
-            list.v[kept++] = list.v[i];
-        }
-    }
-    *ret = NULL;
-    if (rc == 0 && kept > 0) {
-        rc = compile_set_addresses(build->compile, build->family, "addresses of nodes", list.v, kept, ret, err);
-    }
-    vec_free(&list);
-    return rc;
-}
-
-// The addresses of the family whose pods are told by no interface: with facts, none or next to none. (A set that all
-// pods were in would change with each of them, and a change of members beside one of chains costs three commits.)
-static int unplaced_set(const struct guard_build *build, const char **ret, struct err *err)
-{
-    struct compile *compile = build->compile;
-    struct compile_addresses list;
-    if (compile_local_addresses(compile, build->family, &list, err) < 0) {
-        return -1;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < list.n; i++) {
-        if (!compile_place_is_told(compile, &list.v[i])) {
-            list.v[kept++] = list.v[i];
-        }
-    }
-    *ret = NULL;
-    int rc = kept == 0 ? 0
-                       : compile_set_addresses(compile, build->family, "local pods behind no interface of their own",
-                                               list.v, kept, ret, err);
-    vec_free(&list);
-    return rc;
-}
-
-// Whether only pods send by the place, a port of its bridge if it is an uplink: by the others come the tunnels of other
-// nodes.
-static bool sends_alone(const struct compile *compile, const struct compile_place *place)
-{
-    return !compile_place_is_uplink(compile, place->behind) || (place->bridge && place->own);
-}
-
-// From where local pods are, whatever the source; and from addresses of those that are nowhere.
-static int fill_tunnels(const struct guard_build *build, struct compile_rules *rules, struct err *err)
-{
-    struct compile *compile = build->compile;
-    const struct facts_interface *last = NULL;
-    for (size_t i = 0; i < compile->places.n; i++) {
-        const struct compile_place *place = &compile->places.v[i];
-        bool uplink = compile_place_is_uplink(compile, place->behind);
-        if (!sends_alone(compile, place) || (!uplink && place->behind == last)) {
-            continue;
-        }
-        last = place->behind;
-        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_ENCAP_NODES);
-        compile_rule_in(&rule, place->behind->name);
-        if (uplink) {
-            memcpy(rule.physdev_in, place->port, strlen(place->port) + 1);
-        }
-        if (compile_push(rules, rule, err) < 0) {
-            return -1;
-        }
-    }
-    struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_ENCAP_NODES);
-    rule.set_direction = SET_SRC;
-    if (unplaced_set(build, &rule.set, err) < 0) {
-        return -1;
-    }
-    return rule.set ? compile_push(rules, rule, err) : 0;
-}
-
-static int enter_tunnel(const struct guard_build *build, const struct rule *rule, struct err *err)
-{
-    return enter(build, ARRIVAL_FORWARD, *rule, err) < 0 ? -1 : enter(build, ARRIVAL_TO_NODE, *rule, err);
-}
-
-static int compare_ports(const void *a, const void *b)
-{
-    return *(const uint16_t *)a - *(const uint16_t *)b;
-}
-
-static int enter_tunnel_ports(const struct guard_build *build, struct rule rule, struct err *err)
-{
-    static const uint16_t usual[] = {8472, 4789};
-    const struct facts *facts = build->compile->facts;
-    size_t n_more = facts ? facts->n_tunnel_ports : 0;
-    CLEANUP(free) uint16_t *ports = calloc(n_more + ARRAY_SIZE(usual), sizeof(*ports));
-    struct port_range *ranges =
-        arena_alloc(&build->compile->out->arena, (n_more + ARRAY_SIZE(usual)) * sizeof(*ranges));
-    if (!ports || !ranges) {
-        return err_oom(err);
-    }
-    memcpy(ports, usual, sizeof(usual));
-    for (size_t i = 0; i < n_more; i++) {
-        ports[ARRAY_SIZE(usual) + i] = facts->tunnel_ports[i];
-    }
-    qsort(ports, n_more + ARRAY_SIZE(usual), sizeof(*ports), compare_ports);
-    size_t n = 0;
-    for (size_t i = 0; i < n_more + ARRAY_SIZE(usual); i++) {
-        if (n == 0 || ranges[n - 1].first != ports[i]) {
-            ranges[n++] = (struct port_range){ports[i], ports[i]};
-        }
-    }
-    rule.protocol = PROTOCOL_UDP;
-    for (size_t i = 0; i < n; i += LIMIT_MULTIPORT) {
-        rule.ports = ranges + i;
-        rule.n_ports = n - i < LIMIT_MULTIPORT ? n - i : LIMIT_MULTIPORT;
-        if (enter_tunnel(build, &rule, err) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-// Whether any local pod could send some.
-static int has_senders(const struct guard_build *build, bool *ret, struct err *err)
-{
-    const struct compile *compile = build->compile;
-    struct compile_addresses list;
-    if (compile_local_addresses(build->compile, build->family, &list, err) < 0) {
-        return -1;
-    }
-    *ret = list.n > 0;
-    vec_free(&list);
-    for (size_t i = 0; i < compile->places.n && !*ret; i++) {
-        *ret = sends_alone(compile, &compile->places.v[i]);
-    }
-    return 0;
-}
-
-struct prefix_list {
-    struct prefix *v;
-    size_t n;
-    size_t cap;
-};
-static int group_prefixes(const struct guard_build *build, bool enforced_only, struct prefix_list *ret,
-                          struct err *err);
-
-// A tunnel's socket takes what comes to many, too.
-static int fill_tunnels_to_many(const struct guard_build *build, struct compile_rules *rules, struct err *err)
-{
-    struct prefix_list to = {0};
-    int rc = build->compile->facts ? group_prefixes(build, false, &to, err) : 0;
-    for (size_t i = 0; rc == 0 && i < to.n; i++) {
-        struct rule rule = compile_rule_to(TARGET_GOTO, NAMES_DROP);
-        rule.has_destination = true;
-        rule.destination = to.v[i];
-        rc = i == 0 || prefix_compare(&to.v[i], &to.v[i - 1]) != 0 ? compile_push(rules, rule, err) : 0;
-    }
-    vec_free(&to);
-    return rc;
-}
-
-static int add_tunnel_chains(const struct guard_build *build, const char *nodes, struct err *err)
-{
-    struct compile_rules from = {0};
-    struct compile_rules to = {0};
-    struct rule drop = compile_rule_to(TARGET_GOTO, NAMES_DROP);
-    drop.set = nodes;
-    drop.set_direction = SET_DST;
-    int rc = fill_tunnels(build, &from, err);
-    if (compile_close_chain(build->compile, build->family, NAMES_ENCAP, rc, &from, err) < 0) {
-        return -1;
-    }
-    rc = nodes ? compile_push(&to, drop, err) : 0;
-    rc = rc < 0 ? -1 : fill_tunnels_to_many(build, &to, err);
-    return compile_close_chain(build->compile, build->family, NAMES_ENCAP_NODES, rc, &to, err);
-}
-
-static int guard_tunnels(const struct guard_build *build, struct err *err)
-{
-    static const uint8_t protocols[] = {4, 41, 47};
-    struct rule jump = compile_rule_to(TARGET_JUMP, NAMES_ENCAP);
-    const char *nodes = NULL;
-    bool some;
-    if (has_senders(build, &some, err) < 0 || (some && node_set(build, &nodes, err) < 0)) {
-        return -1;
-    }
-    if (!some || (!nodes && !build->compile->facts)) {
-        return 0;
-    }
-    if (add_tunnel_chains(build, nodes, err) < 0 || enter_tunnel_ports(build, jump, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
-        jump.protocol = protocols[i];
-        if (enter_tunnel(build, &jump, err) < 0) {
-            return -1;
         }
     }
     return 0;
@@ -371,17 +118,18 @@ static bool is_bridge(const struct compile *compile, const char *name)
 }
 
 // The broadcast addresses of the networks of bridges (all, or those with isolated pods) and of those that the node
-// itself is in, which are for nobody behind a bridge: the last one, and the first, which older kernels take as well.
-static int add_broadcasts(const struct guard_build *build, bool enforced_only, struct prefix_list *to)
+// itself is in, which are for nobody behind a bridge: the last one, and the first, which older kernels take as well;
+// and whatever the kernel says is one.
+static int add_broadcasts(const struct compile *compile, bool enforced_only, struct compile_prefixes *to)
 {
     enum { LONGEST = 30 };
-    const struct facts *facts = build->compile->facts;
+    const struct facts *facts = compile->facts;
     for (size_t i = 0; facts && i < facts->n_routes; i++) {
         const struct prefix *prefix = &facts->routes[i].prefix;
         if (prefix->address.family != FAMILY_V4 || prefix->length == 0 || prefix->length > LONGEST ||
-            !(enforced_only ? is_enforced_bridge(build->compile, facts->routes[i].device)
-                            : is_bridge(build->compile, facts->routes[i].device) ||
-                                  facts_is_connected(facts, &facts->routes[i]))) {
+            !(enforced_only
+                  ? is_enforced_bridge(compile, facts->routes[i].device)
+                  : is_bridge(compile, facts->routes[i].device) || facts_is_connected(facts, &facts->routes[i]))) {
             continue;
         }
         struct address last = prefix->address;
@@ -394,21 +142,39 @@ static int add_broadcasts(const struct guard_build *build, bool enforced_only, s
             return -1;
         }
     }
+    for (size_t i = 0; facts && i < facts->n_broadcast; i++) {
+        const struct facts_route *route = &facts->broadcast[i];
+        if (route->prefix.address.family == FAMILY_V4 && !facts_is_own_address(facts, &route->prefix.address) &&
+            (!enforced_only || is_enforced_bridge(compile, route->device)) && vec_push(to, route->prefix) < 0) {
+            return -1;
+        }
+    }
     return 0;
 }
 
-static int group_prefixes(const struct guard_build *build, bool enforced_only, struct prefix_list *ret, struct err *err)
+int compile_to_many(const struct compile *compile, enum family family, bool enforced_only, struct compile_prefixes *ret,
+                    struct err *err)
 {
     static const struct prefix groups_v4 = {.address = {.family = FAMILY_V4, .bytes = {224}}, .length = 4};
     static const struct prefix everybody = {.address = {.family = FAMILY_V4, .bytes = {255, 255, 255, 255}},
                                             .length = 32};
     static const struct prefix groups_v6 = {.address = {.family = FAMILY_V6, .bytes = {0xff}}, .length = 8};
-    bool v4 = build->family == FAMILY_V4;
-    if (vec_push(ret, v4 ? groups_v4 : groups_v6) < 0 ||
-        (v4 && (vec_push(ret, everybody) < 0 || add_broadcasts(build, enforced_only, ret) < 0))) {
+    struct compile_prefixes list = {0};
+    bool v4 = family == FAMILY_V4;
+    if (vec_push(&list, v4 ? groups_v4 : groups_v6) < 0 ||
+        (v4 && (vec_push(&list, everybody) < 0 || add_broadcasts(compile, enforced_only, &list) < 0))) {
+        vec_free(&list);
         return err_oom(err);
     }
-    qsort(ret->v, ret->n, sizeof(*ret->v), compare_prefixes);
+    qsort(list.v, list.n, sizeof(*list.v), compare_prefixes);
+    size_t n = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (n == 0 || prefix_compare(&list.v[n - 1], &list.v[i]) != 0) {
+            list.v[n++] = list.v[i];
+        }
+    }
+    list.n = n;
+    *ret = list;
     return 0;
 }
 
@@ -419,17 +185,15 @@ static int enter_groups(const struct guard_build *build, enum arrival arrival, c
         vec_free(rules);
         return 0;
     }
-    struct prefix_list to = {0};
+    struct compile_prefixes to = {0};
     int rc = compile_close_chain(build->compile, build->family, chain, 0, rules, err) < 0
                  ? -1
-                 : group_prefixes(build, true, &to, err);
+                 : compile_to_many(build->compile, build->family, true, &to, err);
     for (size_t i = 0; rc == 0 && i < to.n; i++) {
         struct rule rule = compile_rule_to(TARGET_JUMP, chain);
         rule.has_destination = true;
         rule.destination = to.v[i];
-        if (i == 0 || prefix_compare(&to.v[i], &to.v[i - 1]) != 0) {
-            rc = enter(build, arrival, rule, err);
-        }
+        rc = enter(build, arrival, rule, err);
     }
     vec_free(&to);
     return rc;
@@ -471,7 +235,7 @@ static int known_set(const struct guard_build *build, const char **ret, struct e
     if (compile_local_addresses(compile, build->family, &list, err) < 0) {
         return -1;
     }
-    int rc = add_own_addresses(compile, &list) < 0 ? err_oom(err) : 0;
+    int rc = compile_own_addresses(compile, &list) < 0 ? err_oom(err) : 0;
     for (size_t i = 0; rc == 0 && node && i < node->n_addresses; i++) {
         rc = vec_push(&list, node->addresses[i]) < 0 ? err_oom(err) : 0;
     }
@@ -549,7 +313,7 @@ int compile_guards(struct compile *compile, enum family family, struct compile_g
     const struct guard_build build = {.compile = compile, .family = family, .to = to};
     bool unknown = compile->options->unknown_pods == UNKNOWN_PODS_DROP;
     if (compile_source_guard(compile, family, to, err) < 0 || guard_groups(&build, err) < 0 ||
-        (!compile->options->encap_allowed && guard_tunnels(&build, err) < 0) ||
+        (!compile->options->encap_allowed && compile_tunnel_guard(compile, family, to, err) < 0) ||
         (unknown && guard_unknown(&build, err) < 0)) {
         return -1;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The top chains of a family: what every packet meets that is not of an established flow, before and after the trees
-// (DESIGN 4 and 11), and what cuts revoked flows before that. A family with nothing to do gets nothing at all.
+// (DESIGN 4 and 11), and before that what cuts revoked flows, and what tunnel packets meet. A family with nothing to do
+// gets nothing at all.
 #include "policy/compile_build.h"
 
 #include "policy/names.h"
@@ -303,6 +304,13 @@ static int add_all_revoked(const struct hooks *hooks, struct err *err)
                : 0;
 }
 
+// Established or not: what the guard against tunnel packets is for is both.
+static int add_tunnels(const struct hooks *hooks, const char *builtin, struct err *err)
+{
+    struct hook hook = {.builtin = builtin, .rule = compile_rule_to(TARGET_JUMP, NAMES_ENCAP)};
+    return vec_push(&hooks->compile->tables[hooks->family].hooks, hook) < 0 ? err_oom(err) : 0;
+}
+
 static int look(struct hooks *hooks, struct err *err)
 {
     struct compile *compile = hooks->compile;
@@ -329,6 +337,7 @@ static int add_all(struct hooks *hooks, struct err *err)
     bool input = hooks->egress || hooks->node_guard || guards[ARRIVAL_TO_NODE].n > 0;
     bool output = hooks->ipvs || guards[ARRIVAL_FROM_NODE].n > 0;
     if (add_all_revoked(hooks, err) < 0 ||
+        (hooks->guards->tunnels && (add_tunnels(hooks, "FORWARD", err) < 0 || add_tunnels(hooks, "INPUT", err) < 0)) ||
         (forward && add_top_chain(hooks, "FORWARD", NAMES_FORWARD, fill_forward, err) < 0) ||
         (hooks->accepted &&
          (add_accept_chain(hooks, err) < 0 || add_hook(hooks, "FORWARD", true, NAMES_ACCEPT, err) < 0)) ||

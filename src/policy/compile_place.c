@@ -264,6 +264,84 @@ int compile_places(struct compile *compile, struct err *err)
     return rc < 0 || !compile->facts ? rc : find_uplinks(compile, err);
 }
 
+// ---- unknown pods --------------------------------------------------------------------------------------------------
+
+int compile_add_interface(struct compile_interfaces *list, const struct facts_interface *interface)
+{
+    size_t at = 0;
+    for (; at < list->n; at++) {
+        int order = strcmp(list->v[at]->name, interface->name);
+        if (order == 0) {
+            return 0;
+        }
+        if (order > 0) {
+            break;
+        }
+    }
+    if (vec_reserve(list, list->n + 1) < 0) {
+        return -1;
+    }
+    const struct facts_interface **slot = &list->v[at];
+    memmove(slot + 1, slot, (list->n - at) * sizeof(const struct facts_interface *));
+    *slot = interface;
+    list->n++;
+    return 0;
+}
+
+static int add_unknown(struct compile *compile, const struct facts_interface *interface)
+{
+    return compile_place_is_uplink(compile, interface) ? 0
+           : compile_add_interface(&compile->unknown, interface) < 0
+               ? -1
+               : compile_add_interface(&compile->interfaces, interface);
+}
+
+// A route to an address of the pod CIDRs that nobody is known to have.
+static bool leads_to_unknown(const struct compile *compile, const struct facts_route *route, const struct prefix *cidrs,
+                             size_t n)
+{
+    const struct address *address = &route->prefix.address;
+    bool inside = false;
+    for (size_t i = 0; is_host_route(route) && !inside && i < n; i++) {
+        inside = prefix_contains(&cidrs[i], address);
+    }
+    const struct pod *owner = inside ? state_owner(compile->state, address) : NULL;
+    return inside && !facts_is_own_address(compile->facts, address) &&
+           (!owner || strcmp(owner->node, compile->node) != 0);
+}
+
+// Behind a bridge that leads to the pod CIDRs there may be pods that are not known yet, and by a route to an address of
+// these that nobody has there is one. Their addresses are closed, but for link-local ones, which every interface has:
+// so the interface is as if an isolated pod were behind it.
+int compile_unknown_places(struct compile *compile, struct err *err)
+{
+    const struct facts *facts = compile->facts;
+    const struct prefix *cidrs;
+    size_t n;
+    if (compile->options->unknown_pods != UNKNOWN_PODS_DROP || !facts) {
+        return 0;
+    }
+    compile_pod_cidrs(compile, &cidrs, &n);
+    for (size_t i = 0; i < facts->n_interfaces; i++) {
+        const struct facts_interface *interface = &facts->interfaces[i];
+        if (is_bridge(interface) && facts_leads_into(facts, interface, cidrs, n) &&
+            add_unknown(compile, interface) < 0) {
+            return err_oom(err);
+        }
+    }
+    for (size_t i = 0; i < facts->n_routes; i++) {
+        const struct facts_interface *interface = leads_to_unknown(compile, &facts->routes[i], cidrs, n)
+                                                      ? facts_interface(facts, facts->routes[i].device)
+                                                      : NULL;
+        if (interface && add_unknown(compile, interface) < 0) {
+            return err_oom(err);
+        }
+    }
+    return 0;
+}
+
+// --------------------------------------------------------------------------------------------------------------------
+
 int compile_local_addresses(struct compile *compile, enum family family, struct compile_addresses *ret, struct err *err)
 {
     struct compile_addresses list = {0};

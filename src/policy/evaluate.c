@@ -298,8 +298,9 @@ int evaluate_packet(struct state *state, const char *node, const struct facts *f
         return 0;
     }
     bool dropped = false;
-    if (packet->ct != CT_ESTABLISHED && !is_related_error(packet) &&
-        guard_is_false_router(state, node, facts, options, packet, &dropped, err) < 0) {
+    if (guard_is_forged_tunnel(state, node, facts, options, packet, &dropped, err) < 0 ||
+        (!dropped && packet->ct != CT_ESTABLISHED && !is_related_error(packet) &&
+         guard_is_false_router(state, node, facts, options, packet, &dropped, err) < 0)) {
         return -1;
     }
     if (dropped || passes_unjudged(facts, packet)) {

@@ -96,33 +96,12 @@ static int any_enforced_behind(struct state *state, const char *node, const stru
     return 0;
 }
 
-// Pods that nobody knows may be behind the bridge, and what they say by link-local addresses nothing else would judge.
-static int has_unknown_pods(const struct guard_world *world, const struct policy_options *options, const char *name,
-                            bool *ret, struct err *err)
-{
-    const struct facts_interface *bridge = facts_interface(world->facts, name);
-    const struct node *node = state_node(world->state, world->node);
-    const struct prefix *cidrs = options->n_pod_cidrs ? options->pod_cidrs : node ? node->pod_cidrs : NULL;
-    size_t n = options->n_pod_cidrs ? options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
-    bool uplink;
-    *ret = false;
-    if (options->unknown_pods != UNKNOWN_PODS_DROP || !bridge || strcmp(bridge->kind, "bridge") != 0 ||
-        !facts_leads_into(world->facts, name, cidrs, n)) {
-        return 0;
-    }
-    if (seat_is_uplink(world, bridge, &uplink, err) < 0) {
-        return -1;
-    }
-    *ret = !uplink;
-    return 0;
-}
-
 // An isolated pod is behind the interface, or may be.
 static int is_closed(const struct guard_world *world, const struct policy_options *options, const char *name, bool *ret,
                      struct err *err)
 {
     bool closed;
-    if (has_unknown_pods(world, options, name, &closed, err) < 0 ||
+    if (seat_has_unknown(world, options, name, &closed, err) < 0 ||
         (!closed && any_enforced_behind(world->state, world->node, world->facts, name, &closed, err) < 0)) {
         return -1;
     }
@@ -135,7 +114,9 @@ static int any_closed_bridge(const struct guard_world *world, const struct polic
 {
     bool closed = false;
     for (size_t i = 0; world->facts && !closed && i < world->facts->n_interfaces; i++) {
-        if (has_unknown_pods(world, options, world->facts->interfaces[i].name, &closed, err) < 0) {
+        const struct facts_interface *interface = &world->facts->interfaces[i];
+        if (strcmp(interface->kind, "bridge") == 0 &&
+            seat_has_unknown(world, options, interface->name, &closed, err) < 0) {
             return -1;
         }
     }
@@ -215,6 +196,16 @@ static int drops_on_link(const struct guard_world *world, const struct policy_op
 static int is_enforced_bridge(const struct ways *ways, const char *name, bool *ret, struct err *err)
 {
     return is_closed(ways->world, ways->options, name, ret, err);
+}
+
+int guard_is_forged_tunnel(struct state *state, const char *node, const struct facts *facts,
+                           const struct policy_options *options, const struct packet *packet, bool *ret,
+                           struct err *err)
+{
+    const struct guard_world world = {.state = state, .node = node ? node : "", .facts = facts};
+    const struct ways ways = {
+        .world = &world, .options = options, .packet = packet, .is_enforced_bridge = is_enforced_bridge};
+    return ways_is_forged_tunnel(&ways, ret, err);
 }
 
 int guard_drops(struct state *state, const char *node, const struct facts *facts, const struct policy_options *options,

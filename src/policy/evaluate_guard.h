@@ -13,6 +13,12 @@ NODISCARD int guard_drops(struct state *state, const char *node, const struct fa
                           const struct policy_options *options, const struct packet *packet, bool *ret,
                           struct err *err);
 
+// *ret: the packet is of a tunnel, from a pod to where a node unpacks it. Asked before anything passes, established or
+// not.
+NODISCARD int guard_is_forged_tunnel(struct state *state, const char *node, const struct facts *facts,
+                                     const struct policy_options *options, const struct packet *packet, bool *ret,
+                                     struct err *err);
+
 // *ret: the packet says that a pod of a bridge is a router. Asked before what passes as neighbour discovery.
 NODISCARD int guard_is_false_router(struct state *state, const char *node, const struct facts *facts,
                                     const struct policy_options *options, const struct packet *packet, bool *ret,

@@ -174,3 +174,41 @@ int seat_is_uplink(const struct guard_world *world, const struct facts_interface
     *ret = uplink;
     return 0;
 }
+
+static bool is_vacant(const struct guard_world *world, const struct prefix *prefix, const struct prefix *cidrs,
+                      size_t n)
+{
+    for (size_t i = 0; is_whole(prefix) && i < n; i++) {
+        if (prefix_contains(&cidrs[i], &prefix->address)) {
+            return !facts_is_own_address(world->facts, &prefix->address) && !seat_owner(world, &prefix->address);
+        }
+    }
+    return false;
+}
+
+int seat_has_unknown(const struct guard_world *world, const struct policy_options *options, const char *name, bool *ret,
+                     struct err *err)
+{
+    const struct facts_interface *interface = facts_interface(world->facts, name);
+    const struct node *node = state_node(world->state, world->node);
+    const struct prefix *cidrs = options->n_pod_cidrs ? options->pod_cidrs : node ? node->pod_cidrs : NULL;
+    size_t n = options->n_pod_cidrs ? options->n_pod_cidrs : node ? node->n_pod_cidrs : 0;
+    bool uplink;
+    *ret = false;
+    if (options->unknown_pods != UNKNOWN_PODS_DROP || !interface) {
+        return 0;
+    }
+    bool vacant = strcmp(interface->kind, "bridge") == 0 && facts_leads_into(world->facts, interface, cidrs, n);
+    for (size_t i = 0; !vacant && i < world->facts->n_routes; i++) {
+        vacant = strcmp(world->facts->routes[i].device, name) == 0 &&
+                 is_vacant(world, &world->facts->routes[i].prefix, cidrs, n);
+    }
+    if (!vacant) {
+        return 0;
+    }
+    if (seat_is_uplink(world, interface, &uplink, err) < 0) {
+        return -1;
+    }
+    *ret = !uplink;
+    return 0;
+}

@@ -6,6 +6,7 @@
 
 #include "host/facts.h"
 #include "model/state.h"
+#include "policy/options.h"
 
 struct guard_world {
     struct state *state;
@@ -43,3 +44,9 @@ NODISCARD int seat_any_alone(const struct guard_world *world, const char *interf
 // A default route leads there, or the way to another node: not only pods send from it.
 NODISCARD int seat_is_uplink(const struct guard_world *world, const struct facts_interface *interface, bool *ret,
                              struct err *err);
+
+// Pods that nobody knows may be behind the interface, and what they say by link-local addresses, or in tunnels, nothing
+// else would judge (--unknown-pods=drop): it is a bridge that leads to the pod CIDRs, or the way to an address of them
+// that no pod of the node has; and no uplink.
+NODISCARD int seat_has_unknown(const struct guard_world *world, const struct policy_options *options, const char *name,
+                               bool *ret, struct err *err);

@@ -245,21 +245,56 @@ static bool is_anycast(const struct facts *facts, const struct address *address)
     return false;
 }
 
-static int is_decapsulated(const struct ways *ways, bool *ret, struct err *err)
+// By a route of table local: to the very address, or (networks) to one around it.
+static bool is_routed_here(const struct facts *facts, const struct address *address, bool networks)
+{
+    for (size_t i = 0; facts && i < facts->n_local; i++) {
+        const struct prefix *prefix = &facts->local[i].prefix;
+        bool whole = prefix->length == family_bits(prefix->address.family);
+        if (whole != networks && prefix_contains(prefix, address) && (networks || !is_unspecified(address))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// An address that some node takes for its own.
+static int is_of_nodes(const struct ways *ways, const struct address *address, bool *ret, struct err *err)
 {
     const struct facts *facts = ways->world->facts;
-    const struct address *destination = &ways->packet->destination;
     bool is;
-    if (is_anycast(facts, destination) || (guard_is_virtual(facts, destination) && !is_unspecified(destination))) {
+    if (is_anycast(facts, address) || is_routed_here(facts, address, false) ||
+        (guard_is_virtual(facts, address) && !is_unspecified(address))) {
         *ret = true;
         return 0;
     }
-    if (is_node_address(ways->world, destination, false, &is, err) < 0 ||
-        (!is && is_gateway(ways->world, destination, &is, err) < 0) ||
-        (!is && facts && is_to_many(ways, false, &is, err) < 0)) {
+    if (is_node_address(ways->world, address, false, &is, err) < 0 ||
+        (!is && is_gateway(ways->world, address, &is, err) < 0)) {
         return -1;
     }
     *ret = is;
+    return 0;
+}
+
+// A tunnel packet to where it is unpacked. Of an established flow it may be the answer of a pod to a node that asked
+// from a tunnel's port; the flow of a tunnel that has its port at both ends is one of two nodes.
+static int is_decapsulated(const struct ways *ways, bool *ret, struct err *err)
+{
+    const struct packet *packet = ways->packet;
+    bool is = true;
+    if (packet->ct == CT_ESTABLISHED && packet->protocol == PROTOCOL_UDP &&
+        is_of_nodes(ways, &packet->source, &is, err) < 0) {
+        return -1;
+    }
+    if (!is) {
+        *ret = false;
+        return 0;
+    }
+    if (is_of_nodes(ways, &packet->destination, &is, err) < 0 ||
+        (!is && ways->world->facts && is_to_many(ways, false, &is, err) < 0)) {
+        return -1;
+    }
+    *ret = is || is_routed_here(ways->world->facts, &packet->destination, true);
     return 0;
 }
 
@@ -273,11 +308,12 @@ static int is_bridged(const struct guard_world *world, const struct seat *seat, 
     return 0;
 }
 
-static int is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
+int ways_is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
 {
     const struct guard_world *world = ways->world;
     const struct packet *packet = ways->packet;
     bool to_node;
+    *ret = false;
     if (ways->options->encap_allowed || !is_tunnel(world->facts, packet) || packet->arrival == ARRIVAL_FROM_NODE) {
         return 0;
     }
@@ -296,12 +332,15 @@ static int is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err)
         *ret = true;
         return 0;
     }
-    bool port;
-    if (seat_any_alone(world, packet->in, packet->physdev_in, is_bridged, NULL, &port, err) < 0) {
+    bool from_pods;
+    if (seat_any_alone(world, packet->in, packet->physdev_in, is_bridged, NULL, &from_pods, err) < 0 ||
+        (!from_pods && seat_any(world, packet->in, is_of_pods, NULL, &from_pods, err) < 0) ||
+        (!from_pods && world->facts && *packet->in &&
+         seat_has_unknown(world, ways->options, packet->in, &from_pods, err) < 0)) {
         return -1;
     }
-    *ret = port;
-    return port ? 0 : seat_any(world, packet->in, is_of_pods, NULL, ret, err);
+    *ret = from_pods;
+    return 0;
 }
 
 // ---- multicast and broadcast ---------------------------------------------------------------------------------------
@@ -334,6 +373,16 @@ static int is_to_many(const struct ways *ways, bool enforced_only, bool *ret, st
             is_edge(&facts->routes[i].prefix, destination) ? facts_interface(facts, facts->routes[i].device) : NULL;
         bool bridge = device && strcmp(device->kind, "bridge") == 0;
         many = !enforced_only && device && (bridge || facts_is_connected(facts, &facts->routes[i]));
+        if (bridge && enforced_only && ways->is_enforced_bridge(ways, device->name, &many, err) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; edges && i < facts->n_broadcast && !many; i++) {
+        const struct facts_route *route = &facts->broadcast[i];
+        const struct facts_interface *device =
+            address_equal(&route->prefix.address, destination) ? facts_interface(facts, route->device) : NULL;
+        bool bridge = device && strcmp(device->kind, "bridge") == 0;
+        many = !enforced_only && address_equal(&route->prefix.address, destination);
         if (bridge && enforced_only && ways->is_enforced_bridge(ways, device->name, &many, err) < 0) {
             return -1;
         }
@@ -450,8 +499,7 @@ int ways_drops(const struct ways *ways, bool *ret, struct err *err)
         return -1;
     }
     if (ways->packet->arrival != ARRIVAL_FROM_NODE && !dropped &&
-        (is_forged(ways, &dropped, err) < 0 || (!dropped && is_forged_tunnel(ways, &dropped, err) < 0) ||
-         (!dropped && is_closed_group(ways, &dropped, err) < 0))) {
+        (is_forged(ways, &dropped, err) < 0 || (!dropped && is_closed_group(ways, &dropped, err) < 0))) {
         return -1;
     }
     *ret = dropped;

@@ -15,5 +15,7 @@ struct ways {
     // Whether an isolated pod of the node is behind the bridge of that name, or may be.
     int (*is_enforced_bridge)(const struct ways *ways, const char *name, bool *ret, struct err *err);
 };
-// *ret: one of the guards drops the packet.
+// *ret: it is a tunnel packet that a pod sends to where it is unpacked. Asked about packets of established flows too.
+NODISCARD int ways_is_forged_tunnel(const struct ways *ways, bool *ret, struct err *err);
+// *ret: one of the other guards drops the packet.
 NODISCARD int ways_drops(const struct ways *ways, bool *ret, struct err *err);

@@ -29,7 +29,8 @@
 #define NAMES_SOURCE_CLIENTS "NETPOL-GD"        // … it is that of a DHCP client
 #define NAMES_SOURCE_PORTS "NETPOL-GB-"         // … + digest: the guarded ports of a bridge
 #define NAMES_ENCAP "NETPOL-ENCAP"              // tunnel packets
-#define NAMES_ENCAP_NODES "NETPOL-ENCAP-NODES"  // … of local pods
+#define NAMES_ENCAP_PODS "NETPOL-ENCAP-PODS"    // … from local pods
+#define NAMES_ENCAP_NODES "NETPOL-ENCAP-NODES"  // … of these to where they end
 #define NAMES_GROUPS_BRIDGED "NETPOL-MCF"       // multicast and broadcast between the ports of a bridge
 #define NAMES_GROUPS_TO_NODE "NETPOL-MCI"       // … from pods to their node
 #define NAMES_UNKNOWN_SOURCE "NETPOL-US"        // from an address of the pod CIDRs

@@ -10,12 +10,10 @@ static int say(enum family family, const char *builtin, const char *what, struct
     return findings_add(to, where, what, err);
 }
 
-static int check_missing(const struct table *table, enum family family, const char *builtin, struct findings *to,
-                         struct err *err)
+static int check_missing(const struct table *table, enum family family, const char *builtin, const char *chain,
+                         struct findings *to, struct err *err)
 {
-    char chain[CHAIN_NAME_SIZE];
     char what[FINDING_WHAT];
-    (void)snprintf(chain, sizeof(chain), RULESET_CHAIN_PREFIX "%s", builtin);
     if (!table_chain(table, chain)) {
         return 0;
     }
@@ -63,11 +61,18 @@ static int check_doubled(const struct table *table, enum family family, struct f
 
 int jumps_check(const struct ruleset *ruleset, struct findings *to, struct err *err)
 {
-    static const char *const builtins[] = {"FORWARD", "INPUT", "OUTPUT"};
+    static const struct {
+        const char *builtin;
+        const char *chain;
+    } jumps[] = {
+        {"FORWARD", RULESET_CHAIN_PREFIX "FORWARD"}, {"FORWARD", RULESET_CHAIN_PREFIX "ENCAP"},
+        {"INPUT", RULESET_CHAIN_PREFIX "INPUT"},     {"INPUT", RULESET_CHAIN_PREFIX "ENCAP"},
+        {"OUTPUT", RULESET_CHAIN_PREFIX "OUTPUT"},
+    };
     for (enum family family = FAMILY_V4; family < (enum family)FAMILY_COUNT; family++) {
         const struct table *table = &ruleset->tables[family];
-        for (size_t i = 0; i < ARRAY_SIZE(builtins); i++) {
-            if (check_missing(table, family, builtins[i], to, err) < 0) {
+        for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+            if (check_missing(table, family, jumps[i].builtin, jumps[i].chain, to, err) < 0) {
                 return -1;
             }
         }

@@ -8,5 +8,6 @@
 #include "ruleset/ruleset.h"
 
 // A finding each where a chain NETPOL-FORWARD, NETPOL-INPUT or NETPOL-OUTPUT stands that no jump of its built-in chain
-// leads to, and where the same jump stands more than once.
+// leads to, or NETPOL-ENCAP (tunnel packets) and none of FORWARD and INPUT does; and where the same jump stands more
+// than once.
 NODISCARD int jumps_check(const struct ruleset *ruleset, struct findings *to, struct err *err);

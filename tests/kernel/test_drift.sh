@@ -51,9 +51,12 @@ text_of() { # node: as kernel_text, of the backend
         sed '/^#/d; /-m connmark .* -j NETPOL-DROP$/d; s/^\(:[^ ]* [^ ]*\) \[.*/\1/; s/ bucketsize [0-9]*//; s/ initval 0x[0-9a-f]*//'
 }
 ours_of() { sed '/NETPOL-\|NP[46]-/!d'; }
+is_first() { # family: our jumps head FORWARD
+    [[ $("iptables$1" -S FORWARD | grep -v connmark | sed -n 2,3p | tr '\n' ' ') == *"-j NETPOL-ENCAP -A"*"-j NETPOL-FORWARD " ]]
+}
 is_whole() { # the kernel holds what was programmed, jumps at the head; rules of others may stand beside
     [[ $(text_of n1 | ours_of) == "$programmed" ]] &&
-        [[ $(iptables4 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]] && [[ $(iptables6 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]
+        is_first 4 && is_first 6
 }
 log_lines() { wc -l <"$WORK/netpold.n1.log"; }
 # Each drift: what it is, the kinds it must be reported as, and a piece of the names in the log.
@@ -85,15 +88,16 @@ flush_all() {
 }
 
 echo "-- each kind"
-drift "our jump deleted" jump-missing "IPv4 FORWARD" iptables4 -D FORWARD 1
+drift "our jump deleted" jump-missing "IPv4 FORWARD" iptables4 -D FORWARD 2
+drift "that of tunnels" jump-missing "IPv4 FORWARD" iptables4 -D FORWARD 1
 drift "our jump deleted (IPv6)" jump-missing "IPv6 FORWARD" iptables6 -D FORWARD 1
 drift "a built-in chain flushed" jump-missing "IPv4 INPUT" iptables4 -F INPUT
 drift "a rule inserted above our jump" jump-moved "IPv4 FORWARD" iptables4 -I FORWARD 1 -p tcp --dport 9999 -j ACCEPT
-check_contains "the rule of the other program survives, behind ours" "--dport 9999 -j ACCEPT" "$(iptables4 -S FORWARD | sed -n 3p)"
+check_contains "the rule of the other program survives, behind ours" "--dport 9999 -j ACCEPT" "$(iptables4 -S FORWARD | sed -n 4p)"
 iptables4 -D FORWARD -p tcp --dport 9999 -j ACCEPT
 drift "our jump doubled" jump-duplicate "IPv4 FORWARD" \
     iptables4 -A FORWARD -m conntrack ! --ctstate ESTABLISHED -j NETPOL-FORWARD
-drift "our jump for one protocol only" jump-changed "IPv4 FORWARD" iptables4 -R FORWARD 1 -p tcp -j NETPOL-FORWARD
+drift "our jump for one protocol only" jump-changed "IPv4 FORWARD" iptables4 -R FORWARD 2 -p tcp -j NETPOL-FORWARD
 drift "a chain flushed" chain-changed "$policy_chain" iptables4 -F "$policy_chain"
 drift "a rule put into our chain" chain-changed "NETPOL-DROP" iptables6 -I NETPOL-DROP 1 -j ACCEPT
 drift "a chain of our name" chain-foreign "NETPOL-ALIEN" iptables4 -N NETPOL-ALIEN
@@ -279,7 +283,7 @@ check "whole again" eventually 4 is_whole
 echo "-- another agent keeps its rule on top"
 rival() { # rule…: until $WORK/rival.stop is there
     while [[ ! -e $WORK/rival.stop ]]; do
-        if [[ $(iptables4 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]; then
+        if is_first 4; then
             iptables4 -D FORWARD "$@" 2>/dev/null
             iptables4 -I FORWARD 1 "$@"
         fi
@@ -299,7 +303,7 @@ sleep 3
 check_equal "the table is not fought over any more" "$commits" "$(metric netpold_table_commits_total)"
 check_contains "the heartbeat goes on" " 200 " "$(http_get n1 /livez)"
 iptables6 -D FORWARD 1
-check "what else drifts is repaired all the same" eventually 4 eval '[[ $(iptables6 -S FORWARD | grep -v connmark | sed -n 2p) == *NETPOL-FORWARD ]]'
+check "what else drifts is repaired all the same" eventually 4 is_first 6
 touch "$WORK/rival.stop"
 wait "$RIVAL"
 rm "$WORK/rival.stop"

@@ -212,8 +212,9 @@ SH
     one "a tool that takes long" "" 'sleep 2'
     # Between our reading and our commit; nothing that opens a pod.
     one "a rule inserted above our jump" "" "iptables-nft -I FORWARD 1 -p tcp --dport 9999 -j DROP"
-    check_contains "our jump is the first again" NETPOL-FORWARD "$(iptables4 -S FORWARD | sed -n 2p)"
-    check_contains "and the rule stays behind it" "--dport 9999" "$(iptables4 -S FORWARD | sed -n 3p)"
+    check_contains "our jumps are the first again" NETPOL-ENCAP "$(iptables4 -S FORWARD | sed -n 2p)"
+    check_contains "both of them" NETPOL-FORWARD "$(iptables4 -S FORWARD | sed -n 3p)"
+    check_contains "and the rule stays behind them" "--dport 9999" "$(iptables4 -S FORWARD | sed -n 4p)"
     one "our jump doubled" "" "iptables-nft -I FORWARD 1 -m conntrack ! --ctstate ESTABLISHED -j NETPOL-FORWARD"
     check_equal "one of them is left" 1 "$(iptables4 -S FORWARD | grep -c -- '-j NETPOL-FORWARD')"
     one "a rule put into our chain" "" "iptables-nft -A NETPOL-DROP -j ACCEPT"

@@ -62,6 +62,9 @@ E2
 address() { # pod family
     [[ $2 == 4 ]] && echo "${POD_IP4[$1]}" || echo "${POD_IP6[$1]}"
 }
+address_of() { # node family
+    [[ $2 == 4 ]] && echo "${NODE_IP4[$1]}" || echo "${NODE_IP6[$1]}"
+}
 forge() { # pod family source-pod target-pod tag
     in_pod "$1" "$NETPROBE" send --proto udp --from "$(address "$3" "$2")" --to "$(address "$4" "$2")" --port 80 \
         --sport-step 1 --count 3 --tag "$5" --iface eth0 >/dev/null
@@ -171,8 +174,9 @@ more_tunnels() { # yes|no what
     check "$2: a tunnel packet to the gateway of the other node's pods is sent" tunnel x/free $tag 10.244.2.1
     sniff_end x-far
     check_equal "$2: does it arrive" "$1" "$(if arrived x-far $tag; then echo yes; else echo no; fi)"
-    # The last two: everybody where the node's uplink is, and a virtual address of IPVS that no service takes it from.
-    for to in 255.255.255.255 10.244.1.255 224.0.0.1 192.168.50.255 ${VIP:-}; do
+    # The fourth: everybody where the node's uplink is; then what table local says alone; the last: a virtual address of
+    # IPVS that no service takes it from.
+    for to in 255.255.255.255 10.244.1.255 224.0.0.1 192.168.50.255 198.18.5.5 198.18.6.7 198.18.7.99 ${VIP:-}; do
         tag=g$RANDOM
         sniff_start x-vault $tag
         check "$2: one to all of $to is sent" in_pod x/free python3 "$FORGE" vxlan $to 8472 1 02:00:00:00:01:01 \
@@ -216,6 +220,61 @@ protocols() { # yes|no what
         check_equal "$2: protocol $number: does it leave" "$1" "$(if arrived n2 raw-$number; then echo yes; else echo no; fi)"
     done
 }
+# Tunnels that talk both ways are ESTABLISHED to conntrack, and protocols without ports (or a tunnel with one port at both
+# ends) are told by their addresses alone: so a pod's forgery is too. To its own node as the other one; to the other one
+# as its own node (IPv6; IPv4 takes no address of its own from elsewhere).
+FLOWS=(4 41 47 17)
+established() { # yes|no what
+    local number family pod tags=() from=() back=() forged=() a b
+    for family in 4 6; do
+        a=$(address_of n1 $family) b=$(address_of n2 $family)
+        for number in "${FLOWS[@]}"; do
+            from+=("$number,$b,$a,8472,begun") back+=("$number,$a,$b,8472,begun")
+        done
+    done
+    for _ in 1 2; do
+        on_node n2 python3 "$FORGE" raw "${from[@]}" || return 1
+        on_node n1 python3 "$FORGE" raw "${back[@]}" || return 1
+    done
+    for pod in free freer; do
+        forged=() tags=()
+        for family in 4 6; do
+            for number in "${FLOWS[@]}"; do
+                forged+=("$number,$(address_of n2 $family),$(address_of n1 $family),8472,in-$number-$family")
+                tags+=("in-$number-$family")
+            done
+        done
+        for number in "${FLOWS[@]}"; do
+            forged+=("$number,${NODE_IP6[n1]},${NODE_IP6[n2]},8472,by-$number")
+        done
+        rm -f "$WORK/heard"
+        ip netns exec n1 python3 "$FORGE" hear "$([[ $1 == yes ]] && echo ${#tags[@]} || echo 0)" "${tags[@]}" >"$WORK/heard" &
+        local listener=$!
+        eventually 10 grep -qs ready "$WORK/heard"
+        sniff_start n2 "${FLOWS[@]/#/by-}"
+        check "$2: $pod forges what the nodes' tunnels send" in_pod "x/$pod" python3 "$FORGE" raw "${forged[@]}"
+        [[ $1 == yes ]] || kill "$listener"
+        wait "$listener"
+        sniff_end n2
+        check_equal "$2: $pod: does it reach the node" "$(printf "%s $1\n" "${tags[@]}")" "$(grep -v ready "$WORK/heard")"
+        for number in "${FLOWS[@]}"; do
+            check_equal "$2: $pod: does protocol $number reach the other node" "$1" \
+                "$(if arrived n2 "by-$number"; then echo yes; else echo no; fi)"
+        done
+    done
+}
+# A node asks a pod from a port that tunnels use: the pod's answer is none of a tunnel.
+answers_to_a_tunnel_port() { # what
+    check_equal "$1: a pod answers a node's port 4789" ok \
+        "$(on_node n2 python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 4789))
+s.settimeout(10)
+s.sendto(b"question", (sys.argv[1], 80))
+s.recv(99)
+print("ok")' "${POD_IP4[x/free]}")"
+}
 arrives_by_tunnel() { # pod tag: yes or no
     sniff_start x-far "$2"
     tunnel "$1" "$2" || return 1
@@ -224,12 +283,16 @@ arrives_by_tunnel() { # pod tag: yes or no
 }
 unload n1
 check "rules of the other node" program n2
+on_node n1 ip route add local 198.18.5.5/32 dev eth0 table local && on_node n1 ip route add local 198.18.6.0/24 dev lo &&
+    on_node n1 ip addr add 198.18.7.1/24 brd 198.18.7.99 dev eth0 || die "no more addresses on n1"
 check_equal "no rules: a pod without a policy passes for a friend on the other node" yes "$(arrives_by_tunnel x/free tunnel-open)"
 more_tunnels yes "no rules"
 anycast yes "no rules"
 protocols yes "no rules"
+established yes "no rules"
 check "rules that let tunnels pass" program n1 --no-drop-encap
 more_tunnels yes "tunnels pass"
+established yes "tunnels pass"
 check_equal "guard off: so it does" yes "$(arrives_by_tunnel x/free tunnel-allowed)"
 check "rules" program n1
 check_equal "guard: it does not arrive" no "$(arrives_by_tunnel x/free tunnel-free)"
@@ -237,6 +300,8 @@ more_tunnels no "guard"
 anycast no "guard"
 check_equal "guard: nor what an isolated pod sends" no "$(arrives_by_tunnel x/jail tunnel-jail)"
 protocols no "guard"
+established no "guard"
+answers_to_a_tunnel_port "guard"
 sniff_start out raw-47
 check "the same to who is no node is sent" in_pod x/free python3 "$FORGE" proto 47 192.168.50.100 raw-47
 check "and arrives" eventually 2 arrived out raw-47

@@ -202,9 +202,12 @@ jump=$(legacy 4 -S FORWARD | sed -n 's/^-A FORWARD \(.*NETPOL-FORWARD\)$/\1/p')
 # shellcheck disable=SC2086 # the words of a rule
 legacy 4 -A FORWARD $jump
 finds "doubled" "jump IPv4 filter FORWARD: the jump to NETPOL-FORWARD stands there 2 times"
-legacy 4 -D FORWARD 2
-legacy 6 -D INPUT 1
+legacy 4 -D FORWARD 3
+legacy 6 -D INPUT 2
 finds "missing" "jump IPv6 filter INPUT: no rule leads to NETPOL-INPUT"
+legacy 6 -D INPUT 1
+finds "missing for tunnels too" "jump IPv6 filter INPUT: no rule leads to NETPOL-INPUT" \
+    "jump IPv6 filter INPUT: no rule leads to NETPOL-ENCAP"
 differs "missing in the ruleset too" "INPUT"
 repair
 same "repaired"

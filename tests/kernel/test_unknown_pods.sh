@@ -5,6 +5,8 @@
 # shellcheck disable=SC2034,SC2154 # the harness uses what is set here
 source "$(dirname "$0")/lib.sh"
 sandbox "$@"
+FORGE=$ROOT_DIR/tests/tools/forge.py
+command -v python3 >/dev/null || skip_all "python3 is not installed"
 
 fabric
 node n1
@@ -47,9 +49,22 @@ link_local() { # netns device
 says() { # from address: by TCP, to a neighbour on its link
     ip netns exec "${POD_NETNS[$1]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2%eth0/80" 2>/dev/null
 }
+# Which tunnel packets come to the node, from no address of the range.
+tunnels() { # how many come
+    local listener
+    ip netns exec n1 python3 "$FORGE" hear "$1" bridged routed >"$WORK/heard" &
+    listener=$!
+    eventually 10 grep -qs ready "$WORK/heard"
+    in_pod x/late python3 "$FORGE" raw 47,192.0.2.77,10.244.1.1,0,bridged
+    in_pod x/later python3 "$FORGE" raw 47,192.0.2.77,10.244.1.1,0,routed
+    (($1)) || kill "$listener"
+    wait "$listener"
+    grep -v ready "$WORK/heard" | paste -sd' '
+}
 LL_WEB=$(link_local "${POD_NETNS[x/web]}" eth0)
 LL_NODE=$(link_local n1 cni0)
-[[ -n $LL_WEB && -n $LL_NODE ]] || die "no link-local addresses"
+LL_VETH=$(link_local n1 "${POD_VETH[x/later]}")
+[[ -n $LL_WEB && -n $LL_NODE && -n $LL_VETH ]] || die "no link-local addresses"
 
 echo "-- the control: without the option"
 netpold_start n1
@@ -57,6 +72,9 @@ wait_ready n1 || die "netpold is not ready"
 opened "allow" x/late
 check "allow: a neighbour by link-local addresses" says x/late "$LL_WEB"
 check "allow: and the node" says x/late "$LL_NODE"
+check "allow: and routed" says x/later "$LL_VETH"
+# Behind the bridge there is a known pod as well, so nothing comes by it.
+check_equal "allow: tunnel packets from nobody's address" "bridged no routed yes" "$(tunnels 1)"
 netpold_stop n1
 
 echo "-- the range of the Node"
@@ -79,6 +97,8 @@ netpold_start n1 --unknown-pods=drop --pod-cidr=10.244.1.0/24,10.245.1.0/24,fd00
 wait_ready n1 || die "netpold is not ready"
 closed "bridged" x/late
 closed "routed" x/later
+check "routed: the node by link-local addresses: closed" says_nothing x/later "$LL_VETH"
+check_equal "tunnel packets from nobody's address: closed" "bridged no routed no" "$(tunnels 0)"
 check "the node's address in the range: pods reach it" bash -c \
     "ip netns exec ${POD_NETNS[x/web]} timeout 2 bash -c 'exec 3<>/dev/tcp/10.244.1.1/80'"
 check "the node reaches what nobody knows" reaches n1 x/late tcp/80
@@ -90,6 +110,7 @@ state_write
 check "known" eventually 5 reaches x/web x/late tcp/80
 opened "known" x/late
 opened "known" x/later
+check "known: the node by link-local addresses" says x/later "$LL_VETH"
 POD_HIDDEN[x/late]=1
 state_write
 check "gone again: closed again" eventually 5 blocked x/web x/late tcp/80

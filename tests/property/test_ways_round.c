@@ -238,6 +238,42 @@ static void test_encap(void **unused)
     judge(&(struct policy_options){.encap_allowed = true}, off, ARRAY_SIZE(off));
 }
 
+// Two nodes whose tunnels talk both ways are an established flow, and a pod that takes one's address is in it.
+static void test_encap_of_established_flows(void **unused)
+{
+    (void)unused;
+    static const struct row rows[] = {
+        {TO_NODE("as the other node", "192.0.2.2", "192.0.2.1", "cni0", "veth3"), .protocol = 4, .ct = CT_ESTABLISHED},
+        {TO_NODE("by a device of two pods", "192.0.2.2", "192.0.2.1", "veths", ""), .protocol = 47,
+         .ct = CT_ESTABLISHED},
+        {FORWARD("as the own node", "192.0.2.1", "192.0.2.2", "vethr", "", "eth0", ""), .protocol = 41,
+         .ct = CT_ESTABLISHED},
+        {TO_NODE("as nobody that is known", "203.0.113.9", "192.0.2.1", "cni0", "veth3"), .protocol = 4,
+         .ct = CT_ESTABLISHED},
+        {TO_NODE("a tunnel with one port at both ends", "192.0.2.2", "192.0.2.1", "cni0", "veth3"),
+         .protocol = PROTOCOL_UDP, .port = 8472, .ct = CT_ESTABLISHED},
+        {TO_NODE("as the gateway of the other node's pods", "10.244.2.1", "192.0.2.1", "cni0", "veth3"),
+         .protocol = PROTOCOL_UDP, .port = 51820, .ct = CT_ESTABLISHED},
+        {FORWARD("an answer to a node that asked from such a port", "10.244.1.3", "192.0.2.2", "cni0", "veth3", "eth0",
+                 ""),
+         .protocol = PROTOCOL_UDP, .port = 8472, .ct = CT_ESTABLISHED, .want = true},
+        {TO_NODE("another port", "192.0.2.2", "192.0.2.1", "cni0", "veth3"), .protocol = PROTOCOL_UDP, .port = 8473,
+         .ct = CT_ESTABLISHED, .want = true},
+        {FORWARD("to who is no node", "192.0.2.1", "192.0.2.9", "cni0", "veth3", "eth0", ""), .protocol = 47,
+         .ct = CT_ESTABLISHED, .want = true},
+        {TO_NODE("the other node itself", "192.0.2.2", "192.0.2.1", "eth0", ""), .protocol = 4, .ct = CT_ESTABLISHED,
+         .want = true},
+        {TO_NODE("the other node itself, by UDP", "192.0.2.2", "192.0.2.1", "eth0", ""), .protocol = PROTOCOL_UDP,
+         .port = 8472, .ct = CT_ESTABLISHED, .want = true},
+    };
+    judge(&(struct policy_options){0}, rows, ARRAY_SIZE(rows));
+    static const struct row off[] = {
+        {TO_NODE("as the other node", "192.0.2.2", "192.0.2.1", "cni0", "veth3"), .protocol = 4, .ct = CT_ESTABLISHED,
+         .want = true},
+    };
+    judge(&(struct policy_options){.encap_allowed = true}, off, ARRAY_SIZE(off));
+}
+
 static void test_groups(void **unused)
 {
     (void)unused;
@@ -327,6 +363,7 @@ static void test_unknown_pods_by_link_local(void **unused)
         {FORWARD("to a neighbour", "fe80::77", "fe80::3", "cni0", "veth7", "cni0", "veth3")},
         {FORWARD("to all neighbours", "fe80::77", "ff02::1", "cni0", "veth7", "cni0", "veth3")},
         {TO_NODE("to the node", "fe80::77", "fe80::1", "cni0", "veth7")},
+        {TO_NODE("a tunnel packet", "203.0.113.9", "10.244.1.1", "cni0", "veth7"), .protocol = 47},
         {FORWARD("as a router", "fe80::77", "ff02::1", "cni0", "veth7", "cni0", "veth3"), .type = 134},
         {FORWARD("neighbour discovery", "fe80::77", "fe80::3", "cni0", "veth7", "cni0", "veth3"), .type = 135,
          .want = true},
@@ -340,6 +377,81 @@ static void test_unknown_pods_by_link_local(void **unused)
     judge_in((struct world){build_state(state), facts_of(facts)},
              &(struct policy_options){.unknown_pods = UNKNOWN_PODS_DROP}, closed, ARRAY_SIZE(closed));
     judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, open, ARRAY_SIZE(open));
+}
+
+// A new pod that is routed: a route to an address of the pod CIDR that nobody is known to have. Beside it one that is
+// known, and bridges that only seem to lead to new pods.
+static void test_unknown_pods_by_routes(void **unused)
+{
+    (void)unused;
+    static const char state[] =
+        "{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [10.244.1.0/24]}, status: {addresses: "
+        "[{type: InternalIP, address: 192.0.2.1}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: a}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.244.1.3}]}}\n";
+    static const char facts[] =
+        "{\"interfaces\":[{\"name\":\"br1\",\"kind\":\"bridge\",\"addresses\":[\"172.16.0.1\"]},"
+        "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[\"192.0.2.1\"]},"
+        "{\"name\":\"veth3\",\"kind\":\"veth\",\"addresses\":[\"fe80::3\"]},"
+        "{\"name\":\"veth77\",\"kind\":\"veth\",\"addresses\":[\"fe80::77\"]}],"
+        "\"routes\":[{\"prefix\":\"0.0.0.0/0\",\"device\":\"eth0\"},{\"prefix\":\"10.0.0.0/8\",\"device\":\"br1\"},"
+        "{\"prefix\":\"10.244.1.3/32\",\"device\":\"veth3\"},{\"prefix\":\"10.244.1.77/32\",\"device\":\"veth77\"}]}";
+    static const struct row rows[] = {
+        {TO_NODE("the new pod to the node's end", "fe80::1", "fe80::77", "veth77", "")},
+        {TO_NODE("and to a group there", "fe80::1", "ff02::fb", "veth77", "")},
+        {TO_NODE("neighbour discovery", "fe80::1", "fe80::77", "veth77", ""), .type = 135, .want = true},
+        {TO_NODE("a tunnel packet of nobody", "203.0.113.9", "192.0.2.1", "veth77", ""), .protocol = 47},
+        {TO_NODE("the known pod to its end", "fe80::1", "fe80::3", "veth3", ""), .want = true},
+        {FORWARD("a bridge to other networks", "fe80::5", "fe80::6", "br1", "", "br1", ""), .want = true},
+        {FORWARD("and its router", "fe80::5", "ff02::1", "br1", "", "br1", ""), .type = 134, .want = true},
+    };
+    static const struct row open[] = {
+        {TO_NODE("the new pod to the node's end", "fe80::1", "fe80::77", "veth77", ""), .want = true},
+        {TO_NODE("a tunnel packet of nobody", "203.0.113.9", "192.0.2.1", "veth77", ""), .protocol = 47, .want = true},
+    };
+    judge_in((struct world){build_state(state), facts_of(facts)},
+             &(struct policy_options){.unknown_pods = UNKNOWN_PODS_DROP}, rows, ARRAY_SIZE(rows));
+    judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, open, ARRAY_SIZE(open));
+}
+
+// What table local says: a single address, a network, and broadcast addresses that no mask tells.
+static void test_table_local(void **unused)
+{
+    (void)unused;
+    static const char state[] =
+        "{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: "
+        "192.0.2.1}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: a}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.244.1.3}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: shut, labels: {a: b}}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.244.1.4}]}}\n"
+        "---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: x, name: p}, spec: "
+        "{podSelector: {matchLabels: {a: b}}}}\n";
+    static const char facts[] =
+        "{\"interfaces\":[{\"name\":\"cni0\",\"kind\":\"bridge\",\"addresses\":[\"10.244.1.1\"]},"
+        "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[\"192.0.2.1\"]}],"
+        "\"routes\":[{\"prefix\":\"0.0.0.0/0\",\"device\":\"eth0\"},{\"prefix\":\"10.244.1.0/"
+        "24\",\"device\":\"cni0\"}],"
+        "\"localRoutes\":[{\"prefix\":\"203.0.113.7/32\",\"device\":\"eth0\"},"
+        "{\"prefix\":\"198.18.0.0/16\",\"device\":\"lo\"},{\"prefix\":\"2001:db8:5::/48\",\"device\":\"lo\"}],"
+        "\"broadcastRoutes\":[{\"prefix\":\"192.0.2.99/32\",\"device\":\"eth0\"},"
+        "{\"prefix\":\"10.244.1.88/32\",\"device\":\"cni0\"}],"
+        "\"ports\":[{\"address\":\"10.244.1.3\",\"port\":\"veth3\"},{\"address\":\"10.244.1.4\",\"port\":\"veth4\"}],"
+        "\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"}}";
+    static const struct row rows[] = {
+        {TO_NODE("a single address", "10.244.1.3", "203.0.113.7", "cni0", "veth3"), .protocol = 47},
+        {TO_NODE("the one beside it", "10.244.1.3", "203.0.113.8", "cni0", "veth3"), .protocol = 47, .want = true},
+        {TO_NODE("of a network", "10.244.1.3", "198.18.5.5", "cni0", "veth3"), .protocol = PROTOCOL_UDP, .port = 8472},
+        {TO_NODE("of a network, IPv6", "2001:db8::9", "2001:db8:5::9", "cni0", "veth3"), .protocol = 41},
+        {TO_NODE("a broadcast address", "10.244.1.3", "192.0.2.99", "cni0", "veth3"), .protocol = PROTOCOL_UDP,
+         .port = 8472},
+        {FORWARD("a tunnel with one port at both ends", "203.0.113.7", "192.0.2.1", "cni0", "veth3", "eth0", ""),
+         .protocol = PROTOCOL_UDP, .port = 8472, .ct = CT_ESTABLISHED},
+        {FORWARD("a bridge's own broadcast address, to an isolated pod", "10.244.1.3", "10.244.1.88", "cni0", "veth3",
+                 "cni0", "veth4")},
+        {FORWARD("that of another device", "10.244.1.3", "192.0.2.99", "cni0", "veth3", "cni0", "veth4"), .want = true},
+    };
+    judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, rows, ARRAY_SIZE(rows));
 }
 
 // A flat network: the bridge is the uplink too, and only its ports tell who sends.
@@ -431,6 +543,9 @@ int main(void)
         cmocka_unit_test(test_unknown_pods),
         cmocka_unit_test(test_unknown_pods_by_link_local),
         cmocka_unit_test(test_tunnels_on_uplink_bridge),
+        cmocka_unit_test(test_encap_of_established_flows),
+        cmocka_unit_test(test_unknown_pods_by_routes),
+        cmocka_unit_test(test_table_local),
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_unguarded_are_counted),
     };

@@ -294,6 +294,18 @@ static bool drops_otherwise(const struct look *look)
     return dropped || is_false_router(look);
 }
 
+// Of an established flow as well.
+static bool is_forged_tunnel(const struct look *look)
+{
+    const struct clause_world *world = look->world;
+    bool is;
+    if (guard_is_forged_tunnel(world->state, world->node, world->facts, world->options, look->packet, &is, NULL) < 0) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    return is;
+}
+
 // ---- what passes whatever the policies say -------------------------------------------------------------------------
 
 static bool is_listener_discovery(const struct packet *packet)
@@ -482,7 +494,7 @@ bool clause_observe(const struct clause_world *world, const struct packet *packe
     bool cut = guard_is_revoked(world->facts, world->options, packet);
     bool dropped = guards(&look, &guarded);
     dropped = drops_otherwise(&look) || dropped;
-    if (cut) {
+    if (cut || is_forged_tunnel(&look)) {
         return false;
     }
     if (passes_all(&look, &reasons)) {

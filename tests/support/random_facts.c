@@ -85,6 +85,27 @@ static void random_routes(struct rng *rng, struct facts *facts)
     facts->n_routes = n;
 }
 
+// What the node takes, and (broadcast) what it hears: few, of addresses that packets have.
+static const struct facts_route *random_few(struct rng *rng, struct facts *facts, bool broadcast, size_t *ret_n)
+{
+    enum { FEW = 3 };
+    static const uint8_t cut[] = {0, 0, 0, 1, 3, 8};
+    static const char *const devices[] = {"cni0", "eth0", "br0", "lo"};
+    size_t n = rng_chance(rng, 60) ? 0 : rng_below(rng, FEW + 1);
+    struct facts_route *routes = allocate(facts, FEW * sizeof(*routes));
+    for (size_t i = 0; i < n; i++) {
+        struct address address = random_address(rng, broadcast || rng_chance(rng, 60) ? FAMILY_V4 : FAMILY_V6);
+        unsigned less = RNG_PICK(rng, cut);
+        routes[i].prefix = prefix_truncate(&address, family_bits(address.family) - (broadcast ? 0 : less));
+        (void)snprintf(routes[i].device, sizeof(routes[i].device), "%s", RNG_PICK(rng, devices));
+    }
+    if (n > 1) {
+        qsort(routes, n, sizeof(*routes), compare_routes);
+    }
+    *ret_n = n;
+    return routes;
+}
+
 static int compare_ports(const void *a, const void *b)
 {
     return address_compare(&((const struct facts_port *)a)->address, &((const struct facts_port *)b)->address);
@@ -134,6 +155,8 @@ struct facts *random_facts(struct rng *rng)
     }
     random_interfaces(rng, facts);
     random_routes(rng, facts);
+    facts->local = random_few(rng, facts, false, &facts->n_local);
+    facts->broadcast = random_few(rng, facts, true, &facts->n_broadcast);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         facts->bridge_nf[i] = (enum facts_switch)rng_below(rng, 3);
     }

@@ -62,6 +62,10 @@ struct facts *trial_copy_facts(const struct facts *facts)
     copy->n_interfaces = facts->n_interfaces;
     copy->routes = copy_array(copy, facts->routes, facts->n_routes, sizeof(*facts->routes));
     copy->n_routes = facts->n_routes;
+    copy->local = copy_array(copy, facts->local, facts->n_local, sizeof(*facts->local));
+    copy->n_local = facts->n_local;
+    copy->broadcast = copy_array(copy, facts->broadcast, facts->n_broadcast, sizeof(*facts->broadcast));
+    copy->n_broadcast = facts->n_broadcast;
     copy->ports = copy_array(copy, facts->ports, facts->n_ports, sizeof(*facts->ports));
     copy->n_ports = facts->n_ports;
     copy->tunnel_ports = copy_array(copy, facts->tunnel_ports, facts->n_tunnel_ports, sizeof(*facts->tunnel_ports));

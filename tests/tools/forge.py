@@ -5,6 +5,10 @@
     forge.py vxlan NODE PORT VNI INNER-MAC SOURCE DESTINATION UDP-PORT TAG   a tunnel packet, by a plain UDP socket; to
                                                                              a group or a broadcast address by eth0
     forge.py proto NUMBER DESTINATION TAG                                    an IP packet of that protocol
+    forge.py raw NUMBER,SOURCE,DESTINATION,PORT,TAG…                         IP packets of these protocols; UDP (17) from
+                                                                             and to that port
+    forge.py hear WANTED TAG…                                                which of these come to the machine itself, until
+                                                                             WANTED did or SIGTERM
     forge.py frame IFACE MAC SOURCE DESTINATION SOURCE-PORT UDP-PORT TAG     a datagram as a frame, to whatever MAC
     forge.py vlan TYPES IFACE MAC SOURCE DESTINATION UDP-PORT TAG            a frame with tags of VLAN 0: 8100,88a8…
     forge.py error IFACE MAC SOURCE DESTINATION FLOW-SOURCE FLOW-DESTINATION SOURCE-PORT UDP-PORT TAG
@@ -19,13 +23,14 @@
                                                                               until WANTED came or SIGTERM and silence
     forge.py ftp-server ADDRESS DATA-PORT / ftp-client ADDRESS               control connection: passive mode, once"""
 
+import select
 import signal
 import socket
 import struct
 import sys
 import time
 
-UDP, TCP = 17, 6
+UDP, TCP, GRE = 17, 6, 47
 
 
 def checksum(data: bytes) -> int:
@@ -103,6 +108,36 @@ def vxlan(node: str, port: str, vni: str, mac: str, source: str, destination: st
 def proto(number: str, destination: str, tag: str) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, int(number))
     sock.sendto(tag.encode() * 3, (destination, 0))
+
+
+def raw(*specs: str) -> None:
+    for spec in specs:
+        number, source, destination, port, tag = spec.split(",")
+        data = tag.encode() * 3
+        if int(number) == UDP:
+            data = whole_udp(source, destination, int(port), int(port), data)
+        if int(number) == GRE:
+            data = struct.pack("!HH", 0, 0x0800) + data
+        send(source, destination, ip(source, destination, int(number), data))
+
+
+def hear(wanted: str, *tags: str) -> None:
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    sockets = [socket.socket(family, socket.SOCK_RAW, number)
+               for family in (socket.AF_INET, socket.AF_INET6) for number in (4, 41, 47, UDP)]
+    print("ready", flush=True)
+    heard = set()
+    end = time.monotonic() + 60
+    while time.monotonic() < end and len(heard) < (int(wanted) or len(tags) + 1):
+        ready = select.select(sockets, [], [], 0.5)[0]
+        for sock in ready:
+            data = sock.recv(65536)
+            heard.update(tag for tag in tags if tag.encode() in data)
+        if told and not ready:
+            break
+    for tag in tags:
+        print(tag, "yes" if tag in heard else "no")
 
 
 def frame(iface: str, mac: str, source: str, destination: str, source_port: str, port: str, tag: str) -> None:
@@ -237,7 +272,7 @@ def ftp_client(address: str) -> None:
 
 
 if __name__ == "__main__":
-    VERBS = {"vxlan": vxlan, "proto": proto, "frame": frame, "vlan": vlan, "error": error, "tcp": tcp,
-             "fragments": fragments, "chain": chain, "ext6": ext6, "router": router, "count": count, "ftp-server": ftp_server,
-             "ftp-client": ftp_client}
+    VERBS = {"vxlan": vxlan, "proto": proto, "raw": raw, "hear": hear, "frame": frame, "vlan": vlan, "error": error, "tcp": tcp,
+             "fragments": fragments, "chain": chain, "ext6": ext6, "router": router, "count": count,
+             "ftp-server": ftp_server, "ftp-client": ftp_client}
     VERBS[sys.argv[1]](*sys.argv[2:])

@@ -141,6 +141,7 @@ static void a_counterexample_is_told_from_both_sides(void **unused)
         "     egress  -       on another node, n2: judged there\n"
         "     ingress deny    isolated by x/web; no rule of theirs allows it\n"
         "   rules: allow\n"
+        "     FORWARD: -j NETPOL-ENCAP\n"
         "     FORWARD: -m conntrack ! --ctstate ESTABLISHED -j NETPOL-FORWARD\n";
     assert_memory_equal(text, want, strlen(want));
     // The last rule walked is the one that decides.
@@ -278,7 +279,8 @@ static void json_tells_a_counterexample(void **unused)
         "\"state\":\"NEW\",\"dnat\":false,\"sourceIsNode\":false,\"in\":\"cni0\"},\"policies\":\"deny\","
         "\"rules\":\"allow\",\"answer\":{\"verdict\":\"deny\",\"egress\":{\"verdict\":\"allow\",\"isolated\":false,"
         "\"policies\":[],\"reason\":\"no-pod\"},\"ingress\":{\"verdict\":\"deny\",\"isolated\":true,\"policies\":["
-        "\"x/web\"],\"reason\":\"no-rule\"}},\"walk\":[\"FORWARD: -m conntrack ! --ctstate ESTABLISHED -j "
+        "\"x/web\"],\"reason\":\"no-rule\"}},\"walk\":[\"FORWARD: -j NETPOL-ENCAP\",\"FORWARD: -m conntrack ! "
+        "--ctstate ESTABLISHED -j "
         "NETPOL-FORWARD\",",
         "\"NETPOL-DROP: -j DROP\"]},{\"packet\":{\"arrival\":\"forward\",\"family\":6,\"from\":\"x/web\",\"to\":"
         "\"x/shut\",\"source\":\"fd00::1\",\"destination\":\"fd00::2\",\"protocol\":\"ICMPv6\",\"icmpType\":128,"

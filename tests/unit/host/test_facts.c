@@ -60,6 +60,13 @@ static const char NODE[] =
     "    {\"prefix\": \"10.0.1.77/32\", \"device\": \"veth2\"},\n"
     "    {\"prefix\": \"fd00:1::/64\", \"device\": \"cni0\"}\n"
     "  ],\n"
+    "  \"localRoutes\": [\n"
+    "    {\"prefix\": \"10.9.0.0/24\", \"device\": \"lo\"},\n"
+    "    {\"prefix\": \"203.0.113.7/32\", \"device\": \"eth0\"}\n"
+    "  ],\n"
+    "  \"broadcastRoutes\": [\n"
+    "    {\"prefix\": \"10.0.1.99/32\", \"device\": \"cni0\"}\n"
+    "  ],\n"
     "  \"bridgeNf\": {\"ipv4\": \"on\", \"ipv6\": \"off\", \"vlan\": \"on\"},\n"
     "  \"ports\": [\n"
     "    {\"address\": \"10.0.1.5\", \"port\": \"veth1\"},\n"
@@ -82,6 +89,12 @@ static void test_render_is_canonical(void **state)
         "{\"device\":\"cni0\",\"prefix\":\"fd00:1:0::/64\"},{\"prefix\":\"10.0.1.77/32\",\"device\":\"veth2\"},"
         "{\"prefix\":\"10.0.1.9/24\",\"device\":\"cni0\"},{\"prefix\":\"10.0.0.0/16\",\"device\":\"eth0\"},"
         "{\"prefix\":\"10.0.1.0/24\",\"device\":\"cni0\"},{\"prefix\":\"0.0.0.0/0\",\"device\":\"eth0\"}],"
+        "\"broadcastRoutes\":[{\"prefix\":\"10.0.1.99/32\",\"device\":\"cni0\"},"
+        "{\"prefix\":\"10.0.1.99/32\",\"device\":\"cni0\"}],"
+        // The second and the third are addresses of interfaces.
+        "\"localRoutes\":[{\"prefix\":\"203.0.113.7/32\",\"device\":\"eth0\"},"
+        "{\"prefix\":\"192.168.0.1/32\",\"device\":\"eth0\"},{\"prefix\":\"10.96.0.1/32\",\"device\":\"kube-ipvs0\"},"
+        "{\"prefix\":\"10.9.0.0/24\",\"device\":\"lo\"}],"
         "\"interfaces\":[{\"name\":\"veth2\",\"kind\":\"veth\"},{\"kind\":\"veth\",\"name\":\"veth1\",\"master\":"
         "\"cni0\"},"
         "{\"name\":\"kube-ipvs0\",\"kind\":\"dummy\",\"addresses\":[\"10.96.0.1\"]},"
@@ -107,7 +120,8 @@ static void test_empty(void **state)
     assert_true(facts_equal(fresh, parsed));
     facts_render_json(fresh, &text);
     assert_string_equal(text.data,
-                        "{\n  \"interfaces\": [],\n  \"routes\": [],\n  \"bridgeNf\": {\"ipv4\": \"unknown\", "
+                        "{\n  \"interfaces\": [],\n  \"routes\": [],\n  \"localRoutes\": [],\n  \"broadcastRoutes\": "
+                        "[],\n  \"bridgeNf\": {\"ipv4\": \"unknown\", "
                         "\"ipv6\": \"unknown\", \"vlan\": \"unknown\"},\n  \"ports\": [],\n  \"tunnelPorts\": [],\n"
                         "  \"revoked\": {\"ipv4\": false, \"ipv6\": false},\n  \"ipvs\": false\n}\n");
     CLEANUP(facts_free) struct facts *again = facts_of(text.data);
@@ -129,6 +143,9 @@ static void test_equal_sees_everything(void **state)
         {"\"master\": \"cni0\"", "\"master\": \"cni1\""},
         {"fe80::1", "fe80::2"},
         {"10.0.1.77/32", "10.0.1.78/32"},
+        {"203.0.113.7/32", "203.0.113.8/32"},
+        {"\"10.9.0.0/24\", \"device\": \"lo\"", "\"10.9.0.0/24\", \"device\": \"l1\""},
+        {"10.0.1.99/32", "10.0.1.98/32"},
         {"\"device\": \"veth2\"", "\"device\": \"veth1\""},
         {"\"ipv4\": \"on\"", "\"ipv4\": \"off\""},
         {"\"ipvs\": true", "\"ipvs\": false"},
@@ -153,6 +170,49 @@ static void test_equal_sees_everything(void **state)
         CLEANUP(facts_free) struct facts *changed = facts_of(text);
         assert_false(facts_equal(base, changed));
         assert_false(facts_equal(changed, base));
+    }
+}
+
+static void test_leads_into(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address;  // of br1
+        const char *routes;
+        bool want;
+    } cases[] = {
+        {"", "{\"prefix\":\"10.244.1.0/24\",\"device\":\"br1\"}", true},
+        {"", "{\"prefix\":\"10.244.1.128/25\",\"device\":\"br1\"}", true},
+        {"", "{\"prefix\":\"10.244.1.7/32\",\"device\":\"br1\"}", true},
+        {"", "{\"prefix\":\"10.244.2.0/24\",\"device\":\"br1\"}", false},
+        {"", "{\"prefix\":\"10.244.1.0/24\",\"device\":\"eth0\"}", false},
+        // Another network of which the pods' is a part: by another router, or the node's own.
+        {"", "{\"prefix\":\"10.0.0.0/8\",\"device\":\"br1\"}", false},
+        {"\"172.16.0.1\"", "{\"prefix\":\"10.0.0.0/8\",\"device\":\"br1\"}", false},
+        {"\"10.244.0.1\"", "{\"prefix\":\"10.244.0.0/16\",\"device\":\"br1\"}", true},
+        {"\"10.244.0.1\"",
+         "{\"prefix\":\"10.244.0.0/16\",\"device\":\"br1\"},{\"prefix\":\"10.244.1.0/24\",\"device\":\"eth0\"}", false},
+        {"\"10.244.0.1\"",
+         "{\"prefix\":\"10.0.0.0/8\",\"device\":\"eth0\"},{\"prefix\":\"10.244.0.0/16\",\"device\":\"br1\"}", true},
+        {"\"10.244.0.1\"",
+         "{\"prefix\":\"10.244.0.0/16\",\"device\":\"br1\"},{\"prefix\":\"10.244.0.0/16\",\"device\":\"eth0\"}", true},
+        {"\"10.244.0.1\"",
+         "{\"prefix\":\"10.244.0.0/16\",\"device\":\"br1\"},{\"prefix\":\"10.244.0.0/17\",\"device\":\"eth0\"}", false},
+        {"\"10.244.0.1\"", "{\"prefix\":\"0.0.0.0/0\",\"device\":\"br1\"}", false},
+    };
+    struct prefix network;
+    assert_true(prefix_parse("10.244.1.0/24", &network));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof(text),
+                       "{\"interfaces\":[{\"name\":\"br1\",\"kind\":\"bridge\",\"addresses\":[%s]},"
+                       "{\"name\":\"eth0\",\"kind\":\"\",\"addresses\":[]}],\"routes\":[%s]}",
+                       cases[i].address, cases[i].routes);
+        CLEANUP(facts_free) struct facts *facts = facts_of(text);
+        if (facts_leads_into(facts, facts_interface(facts, "br1"), &network, 1) != cases[i].want) {
+            fail_msg("%s", text);
+        }
+        assert_false(facts_leads_into(facts, facts_interface(facts, "br1"), &network, 0));
     }
 }
 
@@ -263,6 +323,8 @@ static void test_errors(void **state)
     expect_error("{\"ports\": [{\"address\": \"10.0.0.1\", \"port\": \"veth1\"},\n"
                  "{\"address\": \"10.0.0.1\", \"port\": \"veth2\"}]}",
                  "f.json: 10.0.0.1 is behind two ports, veth1 and veth2");
+    expect_error("{\"broadcastRoutes\": [{\"prefix\": \"10.0.0.0/24\", \"device\": \"eth0\"}]}",
+                 "f.json:1: broadcastRoutes[0]: not the prefix of one IPv4 address");
     expect_error("{\"tunnelPorts\": [65536]}", "f.json:1: tunnelPorts[0]: not a port number");
     expect_error("{\"tunnelPorts\": [0]}", "f.json:1: tunnelPorts[0]: not a port number");
     expect_error("{\"tunnelPorts\": [\"80\"]}", "f.json:1: tunnelPorts[0]: not a port number");
@@ -411,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_equal_sees_everything),
         cmocka_unit_test(test_pod_interface),
+        cmocka_unit_test(test_leads_into),
         cmocka_unit_test(test_own_address),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_build_metrics),

@@ -71,6 +71,19 @@ static const char *device_of(const struct facts *facts, const char *text)
     return interface ? interface->name : "";
 }
 
+// "PREFIX DEVICE" of each, of IPv4, with spaces between.
+static void assert_routes(const struct facts_route *routes, size_t n, const char *want)
+{
+    BUF_CLEANUP struct buf text = {0};
+    for (size_t i = 0; i < n; i++) {
+        char prefix[PREFIX_TEXT];
+        if (routes[i].prefix.address.family == FAMILY_V4) {
+            buf_printf(&text, "%s %s ", prefix_format(&routes[i].prefix, prefix), routes[i].device);
+        }
+    }
+    assert_string_equal(text.data, want);
+}
+
 static void test_read(void **state)
 {
     (void)state;
@@ -131,6 +144,16 @@ static void test_read(void **state)
 
     CLEANUP(facts_free) struct facts *again = read_facts();
     assert_true(facts_equal(facts, again));
+
+    // Table local: not what interfaces tell, nor the loopback's own.
+    assert_int_equal(facts->n_local, 0);
+    arrange("ip route add local 10.88.0.0/24 dev lo");
+    arrange("ip route add local 10.89.0.7/32 dev cni0 table local");
+    arrange("ip addr add 10.90.0.1/24 brd 10.90.0.99 dev vethc");
+    CLEANUP(facts_free) struct facts *taken = read_facts();
+    assert_routes(taken->local, taken->n_local, "10.88.0.0/24 lo 10.89.0.7/32 cni0 ");
+    assert_routes(taken->broadcast, taken->n_broadcast, "10.0.1.255/32 cni0 10.90.0.99/32 vethc 10.90.0.255/32 vethc ");
+    arrange("ip addr del 10.90.0.1/24 dev vethc");
     arrange("ip link add kube-ipvs0 type bridge");
     arrange("ip addr add 10.96.0.1/32 dev kube-ipvs0");
     CLEANUP(facts_free) struct facts *ipvs = read_facts();
@@ -188,7 +211,7 @@ static void test_monitor(void **state)
         "ip route add 10.77.0.0/16 dev vethc", "ip route del 10.77.0.0/16 dev vethc",
         "ip addr add 10.77.0.1/32 dev vethc",  "ip addr del 10.77.0.1/32 dev vethc",
         "ip link add br7 type bridge",         "ip link del br7",
-        "ip -6 route add fd77::/64 dev cni0",
+        "ip -6 route add fd77::/64 dev cni0",  "ip route add local 10.78.0.0/16 dev lo",
     };
     for (size_t i = 0; i < ARRAY_SIZE(relevant); i++) {
         arrange(relevant[i]);

@@ -45,6 +45,8 @@ static void test_jumps(void **state)
     expect(":NETPOL-FORWARD - [0:0]\n-A FORWARD -j NETPOL-FORWARD\n-A FORWARD -j NETPOL-FORWARD\n"
            "-A FORWARD -p tcp -j NETPOL-FORWARD\n-A FORWARD -j NETPOL-FORWARD\n",
            doubled, 1);
+    static const char *const open[] = {"IPv4 filter INPUT: no rule leads to NETPOL-ENCAP"};
+    expect(":NETPOL-ENCAP - [0:0]\n-A FORWARD -j NETPOL-ENCAP\n", open, 1);
     // In another built-in chain it does not serve.
     expect(":NETPOL-FORWARD - [0:0]\n-A INPUT -j NETPOL-FORWARD\n", crossed, 1);
     // Behind the first jump, what is established is accepted: two jumps that differ.
