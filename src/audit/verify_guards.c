@@ -22,14 +22,29 @@ bool verify_guards_spare_node(const struct verify_space *space)
            !guards_unknown(input);
 }
 
+// To where a tunnel ends, by the answers below.
+static bool is_taken(uint32_t value)
+{
+    return (value & (VERIFY_OF_NODE | VERIFY_MANY | VERIFY_EDGE)) != 0;
+}
+
 static bool is_tunnel(int protocol)
 {
     return protocol == PROTOCOL_UDP || memchr(tunnel_protocols, protocol, sizeof(tunnel_protocols));
 }
 
-bool verify_guards_flow(const struct verify_space *space, const struct verify_known *known)
+int verify_guards_flow(struct verify_space *space, const struct verify_known *known, bool *ret, struct err *err)
 {
-    return !space->input->options->encap_allowed && known->arrival != ARRIVAL_FROM_NODE && is_tunnel(known->protocol);
+    uint32_t test;
+    *ret = !space->input->options->encap_allowed && known->arrival != ARRIVAL_FROM_NODE && is_tunnel(known->protocol);
+    if (!*ret || known->ends[VERIFY_DESTINATION].knowledge != VERIFY_KNOWN) {
+        return 0;
+    }
+    if (verify_test_guards(space, &test, err) < 0 || verify_test_answer(space, test, err) < 0) {
+        return -1;
+    }
+    *ret = is_taken(verify_test_value(space, test, known->ends[VERIFY_DESTINATION].cell));
+    return 0;
 }
 
 void verify_guards_protocols(const struct verify_space *space, bool ret[256])
@@ -262,7 +277,7 @@ static int add_ports(const struct verify_space *space, uint32_t from, uint32_t d
                      struct err *err)
 {
     const struct facts *facts = space->input->facts;
-    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY | VERIFY_EDGE)) != 0;
+    bool taken = is_taken(dest);
     for (size_t i = 0; taken && i < ARRAY_SIZE(tunnel_ports); i++) {
         if (add_port(tunnel_ports[i], to, err) < 0) {
             return -1;
@@ -289,7 +304,7 @@ int verify_guards_rest(struct verify_space *space, const struct verify_known *kn
     uint32_t from = verify_test_value(space, test, known->ends[VERIFY_SOURCE].cell);
     uint32_t dest = verify_test_value(space, test, known->ends[VERIFY_DESTINATION].cell);
     bool v6 = space->family == FAMILY_V6;
-    bool taken = (dest & (VERIFY_OF_NODE | VERIFY_MANY | VERIFY_EDGE)) != 0;
+    bool taken = is_taken(dest);
     const struct question question = {
         .space = space,
         .arrival = known->arrival,

@@ -8,8 +8,10 @@
 
 // No guard but those of link-local packets looks at packets to the node.
 bool verify_guards_spare_node(const struct verify_space *space);
-// Whether the packet may be of a tunnel, which is judged in an established flow too.
-bool verify_guards_flow(const struct verify_space *space, const struct verify_known *known);
+// *ret: the packet may be of a tunnel, which is judged in an established flow too: by what the guards make of its ends
+// (and who the source is), and by names. A destination that is known and ends no tunnel settles it.
+NODISCARD int verify_guards_flow(struct verify_space *space, const struct verify_known *known, bool *ret,
+                                 struct err *err);
 // The answers of VERIFY_GUARDS.
 NODISCARD int verify_guards_answer(const struct verify_space *space, struct verify_test *test, struct err *err);
 // Both ends are known: appends ports that count, and signs the names.

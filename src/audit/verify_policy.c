@@ -165,8 +165,9 @@ static int add_rule(struct verify_space *space, const struct policy *policy, con
 int verify_policy_addresses(struct verify_space *space, const struct verify_known *known, enum verify_side open,
                             struct verify_tests *to, struct err *err)
 {
+    bool flow;
     if (verify_policy_settled(space, known)) {
-        return verify_guards_flow(space, known) ? add_guards(space, open, to, err) : 0;
+        return verify_guards_flow(space, known, &flow, err) < 0 ? -1 : flow ? add_guards(space, open, to, err) : 0;
     }
     if (add_special(space, known, open, to, err) < 0) {
         return -1;
@@ -231,8 +232,11 @@ int verify_policy_rest(struct verify_space *space, const struct verify_known *kn
     if (verify_guards_marks(space, to, err) < 0) {
         return -1;
     }
+    bool flow;
     if (verify_policy_settled(space, known)) {
-        return verify_guards_flow(space, known) ? verify_guards_rest(space, known, to, err) : 0;
+        return verify_guards_flow(space, known, &flow, err) < 0 ? -1
+               : flow                                           ? verify_guards_rest(space, known, to, err)
+                                                                : 0;
     }
     const struct pod *target = space->cells[known->ends[VERIFY_DESTINATION].cell].owner;
     for (enum verify_side side = VERIFY_SOURCE; side <= VERIFY_DESTINATION; side++) {

@@ -196,11 +196,14 @@ static int judge_ends(struct role *role, const struct verify_known *known, struc
 {
     struct verify_work *work = role->work;
     struct verify_partition VERIFY_PARTITION_CLEANUP classes = {0};
+    bool flow;
     if (verify_reach_tests(work->reach, known, &work->tests, work->err) < 0 ||
-        verify_policy_addresses(work->space, known, role->open, &work->tests, work->err) < 0) {
+        verify_policy_addresses(work->space, known, role->open, &work->tests, work->err) < 0 ||
+        verify_guards_flow(work->space, known, &flow, work->err) < 0) {
         return -1;
     }
-    bool settled = verify_policy_settled(work->space, known) && !verify_guards_flow(work->space, known);
+    // Of a tunnel's established flow it counts who the source is.
+    bool settled = verify_policy_settled(work->space, known) && (!flow || role->open == VERIFY_DESTINATION);
     bool put_together = settled || work->tests.addresses[role->open].n < TESTS_MANY;
     if (!put_together) {
         // So many questions cost more to ask again than the classes that they could spare.
