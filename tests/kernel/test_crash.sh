@@ -4,6 +4,7 @@
 # packets under way all the time. Allowed flows: not one packet of a new flow is lost, no established flow breaks. Denied:
 # not one packet arrives. The two states that are changed between agree on exactly these.
 #
+# long: a kill around every write
 # shellcheck disable=SC2034 # the harness uses what is set here
 source "$(dirname "$0")/lib.sh"
 sandbox "$@"

@@ -3,6 +3,7 @@
 # Established connections are cut (test_revocation.sh) wherever their ends are: a pod and its own node, whose server
 # pushes; a client on another node; behind a service, judged by the port that it was translated to. And not with
 # --no-revoke. On both backends.
+# long: connections of each kind, cut and let go again, in six places, on both backends
 # shellcheck disable=SC2034,SC2154 # the harness uses what is set here, and sets what is used
 source "$(dirname "$0")/lib.sh"
 variants BACKEND legacy nft
