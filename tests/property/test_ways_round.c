@@ -454,6 +454,34 @@ static void test_table_local(void **unused)
     judge_in((struct world){build_state(state), facts_of(facts)}, &(struct policy_options){0}, rows, ARRAY_SIZE(rows));
 }
 
+// What comes by a port that two pods are behind is told by nothing: neither is guarded there.
+static void test_shared_port(void **unused)
+{
+    (void)unused;
+    static const char state[] =
+        "{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: a}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.0.0.3}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: b}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.0.0.4}]}}\n"
+        "---\n{apiVersion: v1, kind: Pod, metadata: {namespace: x, name: c}, spec: {nodeName: n1}, "
+        "status: {podIPs: [{ip: 10.0.0.5}]}}\n";
+    static const char facts[] =
+        "{\"interfaces\":[{\"name\":\"br0\",\"kind\":\"bridge\",\"addresses\":[\"10.0.0.1\"]}],"
+        "\"routes\":[{\"prefix\":\"10.0.0.0/24\",\"device\":\"br0\"}],"
+        "\"ports\":[{\"address\":\"10.0.0.3\",\"port\":\"veth3\"},{\"address\":\"10.0.0.4\",\"port\":\"veth3\"},"
+        "{\"address\":\"10.0.0.5\",\"port\":\"veth5\"}],\"bridgeNf\":{\"ipv4\":\"on\",\"ipv6\":\"on\"}}";
+    static const struct row rows[] = {
+        {FORWARD("one of them", "10.0.0.3", "192.0.2.9", "br0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("the other one", "10.0.0.4", "192.0.2.9", "br0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("nobody", "10.0.0.77", "192.0.2.9", "br0", "veth3", "eth0", ""), .want = true},
+        {FORWARD("who is alone", "10.0.0.5", "192.0.2.9", "br0", "veth5", "eth0", ""), .want = true},
+        {FORWARD("nobody, from there", "10.0.0.77", "192.0.2.9", "br0", "veth5", "eth0", "")},
+        {FORWARD("who is alone, from the shared one", "10.0.0.5", "192.0.2.9", "br0", "veth3", "eth0", "")},
+    };
+    judge_in((struct world){build_state(state), facts_of(facts)},
+             &(struct policy_options){.source_guard = SOURCE_GUARD_ALL}, rows, ARRAY_SIZE(rows));
+}
+
 // A flat network: the bridge is the uplink too, and only its ports tell who sends.
 static void test_tunnels_on_uplink_bridge(void **unused)
 {
@@ -546,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_encap_of_established_flows),
         cmocka_unit_test(test_unknown_pods_by_routes),
         cmocka_unit_test(test_table_local),
+        cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_unguarded_are_counted),
     };
